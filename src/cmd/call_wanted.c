@@ -388,10 +388,15 @@ static void announce_follow(const struct call_wanted *t, struct observation *ob)
 
 static bool is_dear(const struct call_wanted *t, struct planter *planter)
 {
-	for (size_t i = 0; planter && planter->ops->is_dear && i < t->wanted.nprobes; i++)
-		for (const struct site *s = t->wanted.probes[i].sites; s; s = s->next)
-			if (t->plan_of_probe[i] && !t->wanted.probes[i].own && planter->ops->is_dear(planter, s))
+	for (size_t i = 0; planter && planter->ops->is_dear && i < t->wanted.nprobes; i++) {
+		const struct plant_probe *p = &t->wanted.probes[i];
+
+		if (!t->plan_of_probe[i] || p->own || p->unless_own) /* which are hardly ever planted */
+			continue;
+		for (const struct site *s = p->sites; s; s = s->next)
+			if (planter->ops->is_dear(planter, s))
 				return true;
+	}
 	return false;
 }
 

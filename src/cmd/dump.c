@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -35,6 +36,11 @@ static bool to_stdout(const struct dump_place *place)
 	return !strcmp(place->path, "-");
 }
 
+static bool prints_nothing(const struct output_options *o)
+{
+	return o->form && !strcmp(o->form, "none");
+}
+
 static const char *ending_of(const struct output_options *o)
 {
 	const char *form = o->form ? o->form : OUTPUTS_DUMP_FORM;
@@ -63,9 +69,13 @@ int dump_place_check(const struct dump_place *place, struct err *err)
 	char *slash = strrchr(copy, '/');
 	const char *folder = is_folder(place->path) ? place->path : !slash ? "." : slash == copy ? "/" : copy;
 	int r = outputs_check_dump(place->out, err);
+	struct stat st;
 
 	if (r < 0 || to_stdout(place))
 		return r;
+	if (folder != place->path && lstat(place->path, &st) == 0 && !S_ISREG(st.st_mode)) /* /dev/null is not ours */
+		return err_set(err, -EEXIST, "--dump-to: %s is neither a folder nor a file that a dump may replace: "
+			       "name another, or - for standard output", place->path);
 	if (folder == copy)
 		*slash = 0;
 	if (!is_folder(folder))
@@ -73,6 +83,18 @@ int dump_place_check(const struct dump_place *place, struct err *err)
 	if (access(folder, W_OK) < 0)
 		return err_set(err, -errno, "--dump-to: nothing can be written to %s: %s", folder, strerror(errno));
 	return 0;
+}
+
+void dump_place_print(const struct dump_place *place, struct buf *out)
+{
+	if (prints_nothing(place->out))
+		buf_str(out, "dumps are sent, and written nowhere");
+	else if (to_stdout(place))
+		buf_str(out, "dumps go to standard output");
+	else if (is_folder(place->path))
+		buf_printf(out, "dumps go to %s", place->path);
+	else
+		buf_printf(out, "%s is no folder, but a file that each dump replaces", place->path);
 }
 
 /* ---- what is said of it ---- */
@@ -177,23 +199,33 @@ static int put_in_place(const struct dump_place *place, const struct dump_reques
 	}
 }
 
+/* A file that was not there, so that nobody else chooses where a dump goes: in a folder of everybody's, by a link. */
+static int make_part(char *part, struct err *err)
+{
+	_cleanup_(cleanup_fd) int fd = mkostemp(part, O_CLOEXEC);
+	const mode_t mask = umask(0);
+
+	umask(mask);
+	if (fd < 0 || fchmod(fd, 0666 & ~mask) < 0)
+		return err_set(err, -errno, "cannot write %s: %s", part, strerror(errno));
+	return 0;
+}
+
 static int write_whole(const struct dump_place *place, const struct dump_request *q, const struct dump_note *note,
 		       struct segment_memory *memory, struct buf *ret_text, struct err *err)
 {
-	_cleanup_(cleanup_free) char *part = xasprintf("%s%s.part-%d", place->path,
-						       is_folder(place->path) ? "/.earshot" : "", getpid());
-	int e, r = write_to(place, q, part, note, memory, err);
+	_cleanup_(cleanup_free) char *part =
+		xasprintf("%s%s.part-XXXXXX", place->path, is_folder(place->path) ? "/.earshot" : "");
+	int e, r = make_part(part, err);
 
+	if (r < 0)
+		return r;
+	r = write_to(place, q, part, note, memory, err);
 	if (r >= 0 && (e = put_in_place(place, q, note->at_unix_ns, part, ret_text)) < 0)
 		r = err_set(err, e, "%s cannot be put in its place: %s", part, strerror(-e));
 	if (r < 0)
 		unlink(part);
 	return r;
-}
-
-static bool prints_nothing(const struct output_options *o)
-{
-	return o->form && !strcmp(o->form, "none");
 }
 
 int dump_write(const struct dump_place *place, const struct dump_request *q, struct buf *ret_text, struct err *err)

@@ -33,5 +33,7 @@ struct dump_request {
 int dump_write(const struct dump_place *place, const struct dump_request *q, struct buf *ret_text, struct err *err);
 /* -EINVAL, -errno: dumps cannot be put there, with a sentence. */
 int dump_place_check(const struct dump_place *place, struct err *err);
+/* Where they go, as a part of a sentence. */
+void dump_place_print(const struct dump_place *place, struct buf *out);
 
 #endif

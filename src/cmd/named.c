@@ -31,7 +31,8 @@ static int folder(char *ret, size_t size, struct err *err)
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
 	if (geteuid() != 0 && (!runtime || *runtime != '/'))
-		return err_set(err, -ENOENT, "there is no folder for named questions: XDG_RUNTIME_DIR is not set");
+		return err_set(err, -ENOENT, "there is no folder for what is found by a name: XDG_RUNTIME_DIR is not "
+			       "set");
 	snprintf(ret, size, "%s/earshot", geteuid() == 0 ? "/run" : runtime);
 	if (mkdir(ret, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "cannot make %s: %s", ret, strerror(errno));

@@ -39,7 +39,8 @@ static const struct option_def record_defs[] = {
 	{0, "dump-on", "RULE",
 	 "write out when this holds: status == error || latency > 1s || panicked || exit (repeatable)", OPT_LIST,
 	 offsetof(struct record_options, observe.dump_on)},
-	{0, "dump-to", "PATH", "a folder that gets a file for each dump (default: .), a file, or - for standard output",
+	{0, "dump-to", "PATH",
+	 "a folder that gets a file for each dump (default: .), a file that each replaces, or - for standard output",
 	 OPT_STRING, offsetof(struct record_options, dump_to)},
 	{0, "dump-every", "DURATION", "dumps by --dump-on are at least so far apart (default 10s)", OPT_DURATION,
 	 offsetof(struct record_options, every_ns)},
@@ -148,6 +149,15 @@ static int check_target(struct recordings *c, const char *operand, struct err *e
 	return r;
 }
 
+/* A command may go on without being observed (--for). */
+static void on_closed(void *arg)
+{
+	struct recordings *c = arg;
+
+	record_control_free(TAKE(c->control));
+	c->recorder = NULL;
+}
+
 static int check(struct recordings *c, struct err *err)
 {
 	struct record_options *o = &c->o;
@@ -158,6 +168,8 @@ static int check(struct recordings *c, struct err *err)
 				       .path = o->dump_to ? o->dump_to : "."};
 	a->every_ns = o->every_ns;
 	a->most = o->dumps;
+	a->closed = on_closed;
+	a->arg = c;
 	return read_last(o, &a->recording, err);
 }
 
@@ -165,7 +177,10 @@ static int check(struct recordings *c, struct err *err)
 
 static void on_signal(void *arg, uint32_t sig)
 {
-	recorder_dump(arg, "signal", "asked for by SIGUSR1", RECORDER_NOBODY);
+	const struct recordings *c = arg;
+
+	if (c->recorder)
+		recorder_dump(c->recorder, "signal", "asked for by SIGUSR1", RECORDER_NOBODY);
 }
 
 /* That nobody can ask is no reason not to record. */
@@ -190,26 +205,14 @@ static int listen_for_requests(struct recordings *c, struct observation *ob, str
 static void tell(const struct recordings *c, struct observation *ob)
 {
 	const struct recording_options *o = &c->asked.recording;
+	_cleanup_(buf_done) struct buf place = {0};
 	char time[24];
 
+	dump_place_print(&c->asked.place, &place);
 	format_duration(o->last_ns, time);
-	observation_note(ob, "recording the last %s%s%" PRIu64 " MB; dumps go to %s%s%s", o->last_ns ? time : "",
-			 o->last_ns ? " in at most " : "", o->max_bytes / 1000000, c->asked.place.path,
+	observation_note(ob, "recording the last %s%s%" PRIu64 " MB; %s%s%s", o->last_ns ? time : "",
+			 o->last_ns ? " in at most " : "", o->max_bytes / 1000000, place.data,
 			 o->file ? "; it is kept in " : "", o->file ? o->file : "");
-}
-
-static bool all_woven(const struct recordings *c)
-{
-	char path[64];
-
-	if (c->command)
-		return strchr(*c->command, '/') && woven_file(*c->command);
-	for (size_t i = 0; i < c->plan.pids.len; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/exe", c->plan.pids.data[i]);
-		if (!woven_file(path))
-			return false;
-	}
-	return c->plan.pids.len && !c->plan.watches;
 }
 
 static int open_all(struct recordings *c, struct observation **ret, struct err *err)
@@ -222,7 +225,7 @@ static int open_all(struct recordings *c, struct observation **ret, struct err *
 	o->sink = recorder_sink(c->recorder);
 	o->show_process = true;
 	o->several = c->plan.watches || c->plan.pids.len > 1;
-	o->observation.offline = all_woven(c);
+	o->observation.offline = c->command ? command_woven(*c->command) : targets_woven(&c->plan);
 	r = observe_open(o, c->loop, ret, err);
 	if (r < 0) {
 		if (o->sink) /* it was not taken */
@@ -230,7 +233,7 @@ static int open_all(struct recordings *c, struct observation **ret, struct err *
 		return r;
 	}
 	recorder_begin(c->recorder, *ret, o->dump_rules, o->dump_on.len);
-	loop_add_signal(c->loop, SIGUSR1, on_signal, c->recorder);
+	loop_add_signal(c->loop, SIGUSR1, on_signal, c);
 	r = listen_for_requests(c, *ret, err);
 	if (r < 0)
 		observation_cancel(*ret);
@@ -243,23 +246,19 @@ static int record(struct recordings *c)
 {
 	struct observation *ob;
 	struct err err = {0};
-	char setting[32];
 	int code, r = dump_place_check(&c->asked.place, &err);
 
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	if (loop_new(&c->loop) < 0)
 		return complain(EXIT_FAILED, "cannot make an event loop");
-	if (c->command) { /* as `run` does */
-		snprintf(setting, sizeof(setting), "on:%d", getpid());
-		setenv("EARSHOT_RECORD", setting, 0);
-	}
+	if (c->command)
+		woven_record_at_once();
 	if (open_all(c, &ob, &err) < 0)
 		code = complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	else
 		code = c->command ? observe_command(ob, c->command, c->loop)
 				  : observe_running(ob, &c->plan, c->loop, NULL);
-	record_control_free(c->control);
 	loop_free(c->loop);
 	observe_options_done(&c->o.observe);
 	return code;

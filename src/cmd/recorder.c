@@ -21,6 +21,7 @@
 #define LAST_MS      60000         /* that dumps may take when all is over */
 #define ENDED        "exit"       /* the cause of dumps for processes that have ended */
 #define NICE         10            /* dumps are in no hurry: the program is */
+#define REASON_MAX   300           /* bytes of a reason that another one is put before */
 
 /* A dump under way: a process that tells of its end in a pipe. */
 struct dumping {
@@ -31,7 +32,8 @@ struct dumping {
 	struct loop_source *source;
 	struct buf told;
 	const char *cause;
-	char *reason;
+	char *reason;            /* without those that asked for it as well */
+	unsigned more;           /* of them */
 	uint64_t at_unix_ns;
 };
 
@@ -123,7 +125,8 @@ static void dumping_free(struct dumping *d)
 	free(d);
 }
 
-static void want_dump(struct recorder *r, const char *cause, const char *reason, uint64_t at_unix_ns, uint64_t due_ns);
+static void want_dump(struct recorder *r, const char *cause, const char *reason, unsigned more, uint64_t at_unix_ns,
+		      uint64_t due_ns);
 
 /* The same sentence again and again, as of a disk that is full, is said once. */
 static void tell_failure(struct recorder *r, const struct dumping *d, const char *why)
@@ -148,7 +151,8 @@ static void dump_ended(struct recorder *r, struct dumping *d)
 		tell_failure(r, d, text);
 		r->by_rules -= !d->asked;
 		if (!d->asked)
-			want_dump(r, d->cause, d->reason, d->at_unix_ns, clock_monotonic_ns() + r->o.every_ns);
+			want_dump(r, d->cause, d->reason, d->more, d->at_unix_ns,
+				  clock_monotonic_ns() + r->o.every_ns);
 	}
 	if (d->client >= 0 && write_all(d->client, ok ? "0" : "1", 1) == 0)
 		write_all(d->client, text, strlen(text)); /* or who asked has gone */
@@ -199,17 +203,19 @@ static int start_dump(struct recorder *r, const struct dump_request *q, struct d
 	return loop_add_fd(r->loop, d->fd, EPOLLIN, on_told, d, &d->source);
 }
 
-static void dump(struct recorder *r, const char *cause, const char *reason, uint64_t at_unix_ns, int client, bool asked)
+static void dump(struct recorder *r, const char *cause, const char *reason, unsigned more, uint64_t at_unix_ns,
+		 int client, bool asked)
 {
+	_cleanup_(cleanup_free) char *all = more ? xasprintf("%s (and %u more)", reason, more) : xstrdup(reason);
 	const uint64_t last = r->o.recording.last_ns;
-	const struct dump_request q = {.cause = cause, .reason = reason, .at_unix_ns = at_unix_ns,
+	const struct dump_request q = {.cause = cause, .reason = all, .at_unix_ns = at_unix_ns,
 				       .from_unix_ns = last && last < at_unix_ns ? at_unix_ns - last : 0,
 				       .read = read_recording, .arg = r->recording};
 	struct dumping *d = xcalloc(1, sizeof(*d));
 	int e;
 
 	*d = (struct dumping){.recorder = r, .fd = -1, .client = client, .asked = asked, .cause = cause,
-			      .reason = xstrdup(reason), .at_unix_ns = at_unix_ns};
+			      .reason = xstrdup(reason), .more = more, .at_unix_ns = at_unix_ns};
 	vec_push(&r->dumps, d);
 	e = start_dump(r, &q, d);
 	if (e < 0) {
@@ -222,7 +228,7 @@ static void dump(struct recorder *r, const char *cause, const char *reason, uint
 void recorder_dump(struct recorder *r, const char *cause, const char *reason, int client)
 {
 	observation_drain(r->observation); /* what happened before the request belongs to it */
-	dump(r, cause, reason, clock_realtime_ns(), client, true);
+	dump(r, cause, reason, 0, clock_realtime_ns(), client, true);
 }
 
 /* ---- when ---- */
@@ -231,16 +237,21 @@ void recorder_dump(struct recorder *r, const char *cause, const char *reason, in
  * One dump has all that asked for it until it is made. What cannot wait as long as what was there before (the end of a
  * process) is what it is called by.
  */
-static void want_dump(struct recorder *r, const char *cause, const char *reason, uint64_t at_unix_ns, uint64_t due_ns)
+static void want_dump(struct recorder *r, const char *cause, const char *reason, unsigned more, uint64_t at_unix_ns,
+		      uint64_t due_ns)
 {
 	struct due_dump *due = &r->due;
-	_cleanup_(cleanup_free) char *before = due->any && due_ns < due->due_ns ? xstrdup(due->reason.data) : NULL;
+	_cleanup_(cleanup_free) char *before = NULL;
 
-	if (due->any && !before) {
-		due->more++;
+	if (due->any && due_ns >= due->due_ns) {
+		due->more += 1 + more;
 		return;
 	}
-	*due = (struct due_dump){.any = true, .more = due->any ? due->more : 0, .due_ns = due_ns, .cause = cause,
+	if (due->any && due->reason.len <= REASON_MAX)
+		before = xstrdup(due->reason.data);
+	if (due->any)
+		more += due->more + !before;
+	*due = (struct due_dump){.any = true, .more = more, .due_ns = due_ns, .cause = cause,
 				 .at_unix_ns = due->any ? due->at_unix_ns : at_unix_ns, .reason = due->reason};
 	buf_reset(&due->reason);
 	buf_printf(&due->reason, "%s%s%s", reason, before ? "; before that " : "", before ? before : "");
@@ -259,18 +270,14 @@ static bool too_many(struct recorder *r)
 
 static void make_due(struct recorder *r)
 {
-	_cleanup_(buf_done) struct buf reason = {0};
 	struct due_dump *due = &r->due;
 
 	due->any = false;
 	if (too_many(r))
 		return;
-	buf_append(&reason, due->reason.data, due->reason.len);
-	if (due->more)
-		buf_printf(&reason, " (and %u more)", due->more);
 	r->by_rules++;
 	*(strcmp(due->cause, ENDED) ? &r->last_rule_ns : &r->last_exit_ns) = clock_monotonic_ns();
-	dump(r, due->cause, reason.data, due->at_unix_ns, RECORDER_NOBODY, false);
+	dump(r, due->cause, due->reason.data, due->more, due->at_unix_ns, RECORDER_NOBODY, false);
 }
 
 /* now, or later where the last one of its kind is not long ago. */
@@ -292,7 +299,7 @@ static void on_rule(struct recorder *r, const struct span *s)
 	buf_printf(&reason, "%s of %s (pid %d), %s", s->name, s->resource->service, s->resource->pid, time);
 	if (s->status == SPAN_STATUS_ERROR)
 		buf_printf(&reason, ", %s", s->panicked ? "panicked" : "an error");
-	want_dump(r, "rule", reason.data, clock_realtime_ns(),
+	want_dump(r, "rule", reason.data, 0, clock_realtime_ns(),
 		  not_before(r, r->last_rule_ns, clock_monotonic_ns() + GRACE_NS));
 }
 
@@ -335,7 +342,8 @@ static void on_left(void *arg, const struct observed_process *p, int pidfd)
 	if (!asks_for_end(r, known, status))
 		return;
 	print_end(p, known, status, &reason);
-	want_dump(r, ENDED, reason.data, clock_realtime_ns(), not_before(r, r->last_exit_ns, clock_monotonic_ns()));
+	want_dump(r, ENDED, reason.data, 0, clock_realtime_ns(),
+		  not_before(r, r->last_exit_ns, clock_monotonic_ns()));
 	if (r->due.due_ns <= clock_monotonic_ns())
 		make_due(r);
 }
@@ -424,6 +432,7 @@ static void on_close(struct sink *s, unsigned timeout_ms)
 	buf_done(&r->due.reason);
 	span_rules_done(&r->rules);
 	recording_free(r->recording);
+	r->o.closed(r->o.arg);
 	free(r);
 }
 

@@ -16,6 +16,8 @@ struct recorder_options {
 	struct dump_place place;
 	uint64_t every_ns;   /* dumps by rules are at least so far apart; so are those of processes that end */
 	uint64_t most;       /* of dumps by rules; what is asked for does not count */
+	void (*closed)(void *arg); /* it is gone, as the observation is: nobody may ask it any more */
+	void *arg;
 };
 
 /* All of o outlives it, but for what recording_new copies. Errors: as of recording_new. */

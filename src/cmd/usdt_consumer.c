@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,7 +18,8 @@
 #include "sink/otel_env.h"
 #include "target/family.h"
 
-#define TICKS_A_SECOND 10
+#define TICKS_A_SECOND 10 /* and one round */
+enum { LOOKS = 2, ROUNDS_KEPT = 3 };
 #define PARENT_WAIT_NS UINT64_C(1000000000) /* for the end of what is around a span */
 
 /* A site that is asked about. */
@@ -51,8 +53,9 @@ struct usdt_consumer {
 	struct map by_id;          /* probe → struct asked_site */
 	VEC(struct plant *) plants;
 	struct map processes;      /* pid → struct hit_process */
-	struct map matched;        /* pid → anything: it was seen that -x or --port mean it */
-	struct map looked_at;      /* pid → anything: its files were read */
+	struct map matched;        /* pid → the round in which it was last seen that -x or --port mean it */
+	struct map looked_at;      /* pid → how often its files were read, of these */
+	unsigned round;            /* of looking for such */
 	struct family *family;
 	struct call_decoder *decoder;
 	uint64_t calls, ngroups;
@@ -66,7 +69,10 @@ static struct usdt_consumer *self(struct consumer *c)
 	return (struct usdt_consumer *)c; /* its first member */
 }
 
-static void *const yes = (void *)"";
+static void *number(unsigned n)
+{
+	return (void *)(uintptr_t)n;
+}
 
 /* ---- whose a record is ---- */
 
@@ -83,7 +89,7 @@ static bool is_matched(struct usdt_consumer *s, int pid)
 	is = target_matches(procfs, &s->o->targets->query, &p);
 	process_done(&p);
 	if (is)
-		map_set(&s->matched, (uint64_t)pid, yes);
+		map_set(&s->matched, (uint64_t)pid, number(s->round));
 	return is;
 }
 
@@ -212,20 +218,35 @@ static void on_interval(void *arg, uint32_t events)
 static bool known_file(const struct usdt_consumer *s, const struct usdt_file *f)
 {
 	for (size_t i = 0; i < s->files.len; i++)
-		if (file_id_equal(&s->files.data[i]->file.notes->file, &f->notes->file))
-			return true;
+		if (file_id_alike(&s->files.data[i]->file.notes->file, &f->notes->file))
+			return true; /* also with one more name: a second probe would tell each hit twice */
 	return false;
+}
+
+/* A place in another file may be the middle of an instruction. */
+static bool is_same_file(int fd, const struct usdt_file *f)
+{
+	struct file_id now;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	now = file_id_of(&st);
+	return file_id_alike(&now, &f->notes->file);
 }
 
 static int locate(struct usdt_consumer *s, const struct usdt_file *f, const struct usdt_site *site,
 		  const struct site **ret, struct err *err)
 {
-	_cleanup_(cleanup_fd) int fd = open(f->open_path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(cleanup_fd) int fd = open(f->open_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	unsigned char code[16];
 	ssize_t n = fd < 0 ? -1 : pread(fd, code, sizeof(code), (off_t)site->file_offset);
 	const struct plant_place at = {.addr = site->address, .offset = site->file_offset,
 				       .semaphore = site->semaphore_offset, .code = code, .n = n > 0 ? (size_t)n : 0};
 
+	if (fd >= 0 && !is_same_file(fd, f))
+		return err_set(err, -ESTALE, "%s is another file by now than the one whose notes were read; try again",
+			       f->path);
 	if (n <= 0)
 		return err_set(err, -EPROTO, "%s cannot be read at offset %#" PRIx64, f->path, site->file_offset);
 	return observation_planter_ops(s->consumer.observation)->locate_place(&s->arena, &at, ret, err);
@@ -322,6 +343,15 @@ static void add_file(struct usdt_consumer *s, struct usdt_file *f, bool is_progr
 	plant_sites(s, file, first);
 }
 
+/* Who listens on a port is one process of those that run its program, and no word about the others. */
+static bool is_meant_by_name(const struct usdt_consumer *s, const struct process *p)
+{
+	struct target_query names = s->o->targets->query;
+
+	names.nports = 0;
+	return target_matches(observation_procfs(s->consumer.observation), &names, p);
+}
+
 static int add_process(struct usdt_consumer *s, int pid, bool matched, struct err *err)
 {
 	struct observation *ob = s->consumer.observation;
@@ -332,13 +362,13 @@ static int add_process(struct usdt_consumer *s, int pid, bool matched, struct er
 
 	if (r >= 0)
 		r = usdt_files_of_process(observation_procfs(ob), pid, &files, &trouble, err);
-	map_set(&s->looked_at, (uint64_t)pid, yes);
 	for (size_t i = 0; i < trouble.len; i++)
 		observation_note_once(ob, trouble.data[i]);
 	for (size_t i = 0; i < files.len; i++)
 		if (!known_file(s, &files.data[i]))
 			add_file(s, &files.data[i],
-				 matched && file_id_equal(&files.data[i].notes->file, &p.file));
+				 matched && is_meant_by_name(s, &p) &&
+					 file_id_equal(&files.data[i].notes->file, &p.file));
 	usdt_files_done(&files);
 	for (size_t i = 0; i < trouble.len; i++)
 		free((char *)trouble.data[i]);
@@ -348,20 +378,44 @@ static int add_process(struct usdt_consumer *s, int pid, bool matched, struct er
 	return r;
 }
 
+/* Who is gone for so long that nothing more of it comes: another one may have its number. */
+static void forget_gone(struct usdt_consumer *s)
+{
+	VEC(uint64_t) gone = {0};
+	uint64_t pid;
+	void *value;
+
+	for (size_t i = 0; map_next(&s->matched, &i, &pid, &value);)
+		if (s->round - (unsigned)(uintptr_t)value > ROUNDS_KEPT)
+			vec_push(&gone, pid);
+	for (size_t i = 0; i < gone.len; i++) {
+		map_del(&s->matched, gone.data[i]);
+		map_del(&s->looked_at, gone.data[i]);
+	}
+	vec_done(&gone);
+}
+
+/* Twice at each, since what has just started may not have mapped its libraries yet. */
 static int add_matching(struct usdt_consumer *s, struct err *err)
 {
 	pid_vec found = {0};
 	int r = target_find(observation_procfs(s->consumer.observation), &s->o->targets->query, &found, err);
 
+	s->round++;
 	for (size_t i = 0; i < found.len; i++) {
+		const uint64_t pid = (uint64_t)found.data[i];
+		unsigned looks = (unsigned)(uintptr_t)map_get(&s->looked_at, pid);
 		struct err one = {0};
 
-		if (map_get(&s->looked_at, (uint64_t)found.data[i]))
+		map_set(&s->matched, pid, number(s->round));
+		if (looks == LOOKS)
 			continue;
-		map_set(&s->matched, (uint64_t)found.data[i], yes);
+		map_set(&s->looked_at, pid, number(looks + 1));
 		if (add_process(s, found.data[i], true, &one) < 0 && one.code != -ESRCH)
 			observation_note_once(s->consumer.observation, one.text);
 	}
+	if (r >= 0)
+		forget_gone(s);
 	vec_done(&found);
 	return r;
 }

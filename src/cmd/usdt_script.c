@@ -164,7 +164,7 @@ static void print_script(const struct usdt_notes *notes, const char *path, const
 	printf("#!/usr/bin/env bpftrace\n"
 	       "// Each hit of %s%sUSDT probes of %s, as `earshot usdt script` has found them.\n"
 	       "// A line is: the thread's name and number, the probe, its arguments.\n"
-	       "// Text that an argument points to: str(arg0).\n",
+	       "// Text that an argument points to: str(arg0), or, of Go, str(arg0, arg1) with its length.\n",
 	       glob ? glob : "all", glob ? " among the " : " ", path);
 	if (n > PROBES_AT_ONCE)
 		printf("// They are more than bpftrace attaches unless told so: BPFTRACE_MAX_PROBES=%zu "

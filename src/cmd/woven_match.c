@@ -8,6 +8,7 @@
 
 #include "base/map.h"
 #include "plant/woven_plan.h"
+#include "probe/inject_form.h"
 #include "weave/spans.h"
 
 static bool is_field_type(const struct type *t, const char *expected)
@@ -160,6 +161,40 @@ static uint8_t slot_of_use(const struct woven_point *p, const struct join *j, en
 	return 0;
 }
 
+/*
+ * Whether the recorder finds in a slot what it follows for that use. The program was built with this kind, whatever the
+ * pack says now; the recorder trusts us, and would follow a number.
+ */
+static bool is_kind_for(const struct woven_point *p, int slot, enum woven_plan_use use)
+{
+	const char *kind = p->slots[slot].kind;
+	const bool text = !strcmp(kind, "string"), chain = !strcmp(kind, "chain");
+
+	switch (use) {
+	case WOVEN_BY_HEADER:
+	case WOVEN_STATE:
+		return text;
+	case WOVEN_BY_PARENT:
+	case WOVEN_BY_OWN:
+		return chain;
+	default:
+		return !text && !chain;
+	}
+}
+
+/* Likewise what an inject takes: all of it is one capture's. */
+static bool is_inject(const struct woven_point *p, size_t slot)
+{
+	const struct woven_field *first = &p->slots[slot];
+
+	if (slot + INJECT_WOVEN_SLOTS > p->nslots)
+		return false;
+	for (const struct woven_field *f = first; f < first + INJECT_WOVEN_SLOTS; f++)
+		if (f->capture != first->capture || strcmp(f->name, first->name) || strcmp(f->kind, "uint"))
+			return false;
+	return true;
+}
+
 /* A function that is a span by --span: nothing but its return looks for its mark. */
 static bool stands_alone(const struct join *j, const struct woven_plan *plan)
 {
@@ -213,7 +248,7 @@ static const struct woven_plan *inject_plan_of(struct woven_set *s, const struct
 	const uint8_t slot = slot_of_use(p, j, USE_INJECT);
 	struct woven_plan *plan;
 
-	if (!slot)
+	if (!slot || !is_inject(p, slot - 1u))
 		return NULL;
 	plan = arena_new(&s->arena, struct woven_plan);
 	*plan = (struct woven_plan){.action = MARKS_INJECT, .inject = slot};
@@ -247,7 +282,7 @@ const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_p
 	for (size_t i = 0; i < m->nwords; i++) {
 		const int slot = slot_for(p, j, m->words[i].capture), use = plan_use(m->words[i].use);
 
-		if (slot < 0 || use < 0)
+		if (slot < 0 || use < 0 || !is_kind_for(p, slot, (enum woven_plan_use)use))
 			continue;
 		if (plan->nwords == WOVEN_PLAN_WORDS)
 			return NULL;

@@ -29,6 +29,7 @@ enum inject_form {
 #define INJECT_MESSAGE_NAME "NATS/1.0" /* that headers of a message begin with; then CR LF, or a status */
 #define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
 #define INJECT_RECORD_HEADERS 90      /* of a record that woven code adds one to; where memory is lent it decides */
+#define INJECT_WOVEN_SLOTS 9          /* that the recorder of a woven program takes it from */
 #define INJECT_HEADER_BYTES 40        /* of an element of a record's list: a text, then a []byte */
 /*
  * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So

@@ -111,7 +111,27 @@ void recording_file_free(struct recording_file *f)
 
 /* ---- creating ---- */
 
-/* What lies at the path: nothing, or a recording that nobody writes to, which is put aside. */
+/* It has no span: that of a recorder which found nothing to observe, or nothing happened. */
+static bool is_empty(const char *path)
+{
+	struct segment_memory memory = {0};
+	struct recording_file *f;
+	struct recording_about about;
+	bool empty;
+
+	if (recording_file_open(path, &f, NULL) < 0)
+		return false;
+	empty = recording_file_read(f, 0, &(struct segment_reading){.memory = &memory}, &about, NULL) >= 0 &&
+		!about.spans && !about.damaged && !about.left_out;
+	segment_memory_done(&memory);
+	recording_file_free(f);
+	return empty;
+}
+
+/*
+ * What lies at the path: nothing, or a recording that nobody writes to, which is put aside. One without spans goes: it
+ * must not take the place of what an earlier one has left.
+ */
 static int put_aside(const char *path, bool *ret_kept, struct err *err)
 {
 	_cleanup_(cleanup_free) char *old = xasprintf("%s.old", path);
@@ -131,6 +151,8 @@ static int put_aside(const char *path, bool *ret_kept, struct err *err)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, -EWOULDBLOCK, "%s is being written by another recorder: give --file another name",
 			       path);
+	if (!n || is_empty(path))
+		return unlink(path) == 0 ? 0 : err_set(err, -errno, "%s cannot be removed: %s", path, strerror(errno));
 	if (rename(path, old) < 0)
 		return err_set(err, -errno, "%s cannot be renamed to %s: %s", path, old, strerror(errno));
 	*ret_kept = true;

@@ -304,7 +304,7 @@ static void on_span(struct reader *r, struct view *v)
 	s.goid = take_number(v);
 	take_references(r, v, &s);
 	s.parent = (enum span_parent)take_byte(v, SPAN_PARENT_UNKNOWN);
-	s.parent_source = (enum parent_source)take_byte(v, PARENT_SDK);
+	s.parent_source = (enum parent_source)take_byte(v, PARENT_THREAD);
 	s.kind = (enum span_kind)take_byte(v, SPAN_CONSUMER);
 	s.status = (enum span_status)take_byte(v, SPAN_STATUS_ERROR);
 	s.panicked = take_byte(v, 1);

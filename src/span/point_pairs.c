@@ -437,28 +437,51 @@ static void complete(struct open_point *s, const struct role *end, const struct 
 	s->ended_ns = h->time_ns;
 }
 
-/* With those that ended within it. outer: it is proven to lie in that one. */
-static void emit(struct point_pairs *p, struct open_point *s, const struct open_point *outer)
+/* outer_id: of the span that it is proven to lie in, whose trace it has; or NULL. */
+static void emit_one(struct point_pairs *p, const struct open_point *s, const uint8_t *outer_id)
 {
 	struct span out = {.parent = SPAN_PARENT_UNKNOWN, .parent_source = PARENT_UNKNOWN, .resource = s->resource,
 			   .name = s->name ? s->name : s->role->span_name, .kind = SPAN_INTERNAL,
 			   .pack = s->role->provider, .start_unix_ns = s->start_unix_ns,
 			   .duration_ns = s->duration_ns, .attrs = s->attrs, .nattrs = s->nattrs};
 
-	if (outer) {
+	if (outer_id) {
 		out.parent = SPAN_PARENT_LOCAL;
 		out.parent_source = PARENT_THREAD;
-		memcpy(out.parent_id, outer->span_id, sizeof(out.parent_id));
-		memcpy(s->trace_id, outer->trace_id, sizeof(s->trace_id));
+		memcpy(out.parent_id, outer_id, sizeof(out.parent_id));
 	}
 	memcpy(out.trace_id, s->trace_id, sizeof(out.trace_id));
 	memcpy(out.span_id, s->span_id, sizeof(out.span_id));
 	p->spans++;
 	p->o.emit(p->o.arg, &out);
-	for (size_t i = 0; i < s->held.len; i++)
-		emit(p, s->held.data[i], s);
-	s->held.len = 0;
-	open_free(p, s);
+}
+
+/*
+ * With those that ended within it, and within these: as many levels as there can be open spans, which is more than our
+ * stack has room for. outer: it is proven to lie in that one.
+ */
+static void emit(struct point_pairs *p, struct open_point *s, const struct open_point *outer)
+{
+	VEC(struct open_point *) left = {0};
+
+	if (outer)
+		memcpy(s->trace_id, outer->trace_id, sizeof(s->trace_id));
+	emit_one(p, s, outer ? outer->span_id : NULL);
+	for (;;) {
+		for (size_t i = s->held.len; i-- > 0;) {
+			struct open_point *h = s->held.data[i];
+
+			memcpy(h->trace_id, s->trace_id, sizeof(h->trace_id));
+			vec_push(&left, h);
+		}
+		s->held.len = 0;
+		open_free(p, s);
+		if (!left.len)
+			break;
+		s = left.data[--left.len];
+		emit_one(p, s, s->outer_id);
+	}
+	vec_done(&left);
 }
 
 /* Whether they lie in it is not to be known, or not in time. */
@@ -517,11 +540,14 @@ static void end_left(struct point_pairs *p, struct point_thread *t, const struct
 	}
 }
 
-/* The innermost one in whose function, or below it, the thread can be. */
+/*
+ * The innermost one in whose function, or below it, the thread can be. A call, too, is left without a word by longjmp,
+ * or for a while, by a coroutine with a stack of its own.
+ */
 static struct open_point *innermost(const struct point_thread *t, const struct point_hit *h)
 {
 	for (size_t i = t->open.len; i-- > 0;)
-		if (t->open.data[i]->role->nests || h->depth >= t->open.data[i]->depth)
+		if (h->depth >= t->open.data[i]->depth)
 			return t->open.data[i];
 	return NULL;
 }
@@ -611,6 +637,14 @@ static uint64_t arg_hash(const struct role *role, const struct point_hit *h)
 	return hash_of_bytes(parts, sizeof(parts));
 }
 
+static void put_by_arg(struct point_pairs *p, uint64_t hash, struct open_point *first)
+{
+	if (first)
+		map_set(&p->by_arg, hash, first);
+	else
+		map_del(&p->by_arg, hash);
+}
+
 /* Takes it out of those with its hash; NULL: none is open. */
 static struct open_point *take_by_arg(struct point_pairs *p, uint64_t hash, const struct role *role,
 				      const struct point_hit *h)
@@ -623,10 +657,7 @@ static struct open_point *take_by_arg(struct point_pairs *p, uint64_t hash, cons
 	if (!s)
 		return NULL;
 	*at = s->next;
-	if (first)
-		map_set(&p->by_arg, hash, first);
-	else
-		map_del(&p->by_arg, hash);
+	put_by_arg(p, hash, first);
 	return s;
 }
 
@@ -691,10 +722,36 @@ static bool forget_thread(struct point_pairs *p, int pid)
 	return false;
 }
 
+static void forget_by_arg(struct point_pairs *p, int pid)
+{
+	VEC(uint64_t) hashes = {0};
+	uint64_t hash;
+	void *value;
+
+	for (size_t i = 0; map_next(&p->by_arg, &i, &hash, &value);)
+		vec_push(&hashes, hash);
+	for (size_t i = 0; i < hashes.len; i++) {
+		struct open_point *first = map_get(&p->by_arg, hashes.data[i]), **at = &first, *s;
+
+		while ((s = *at)) {
+			if (s->resource->pid != pid) {
+				at = &s->next;
+				continue;
+			}
+			*at = s->next;
+			p->losses.count[LOSS_UNPAIRED_START]++;
+			open_free(p, s);
+		}
+		put_by_arg(p, hashes.data[i], first);
+	}
+	vec_done(&hashes);
+}
+
 void point_pairs_gone(struct point_pairs *p, int pid)
 {
 	while (forget_thread(p, pid))
 		;
+	forget_by_arg(p, pid);
 }
 
 void point_pairs_summary(const struct point_pairs *p, struct run_summary *sum)

@@ -53,7 +53,7 @@ bool point_pairs_know(struct point_pairs *p, const char *provider, const char *n
 bool point_pairs_hit(struct point_pairs *p, const struct point_hit *h);
 /* What ended up to then, and waits for the end of the one around it, waits no longer: its parent is unknown. */
 void point_pairs_tick(struct point_pairs *p, uint64_t until_ns);
-/* The process has ended, and all its hits have been told: what is open on its threads is given up, and counted. */
+/* The process has ended, and all its hits have been told: what it has open is given up, and counted. */
 void point_pairs_gone(struct point_pairs *p, int pid);
 void point_pairs_summary(const struct point_pairs *p, struct run_summary *sum);
 

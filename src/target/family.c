@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/map.h"
@@ -21,18 +22,19 @@ struct fork_ring { /* of a CPU */
 	struct perf_event_mmap_page *page;
 };
 
+struct fork_record { /* PERF_RECORD_FORK */
+	struct perf_event_header head;
+	uint32_t pid, ppid, tid, ptid;
+	uint64_t time;
+};
+
 struct family {
 	const char *procfs;
 	VEC(struct fork_ring) rings;
 	VEC(int) roots;
 	struct map members, others; /* pid → anything; of others only who was asked for */
+	VEC(struct fork_record) told; /* what is not taken note of yet */
 	size_t page;
-};
-
-struct fork_record { /* PERF_RECORD_FORK */
-	struct perf_event_header head;
-	uint32_t pid, ppid, tid, ptid;
-	uint64_t time;
 };
 
 static void *const member = (void *)"";
@@ -42,7 +44,8 @@ static void *const member = (void *)"";
 static int ring_open(struct family *f, int cpu)
 {
 	struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
-				       .config = PERF_COUNT_SW_DUMMY, .task = 1, .exclude_kernel = 1};
+				       .config = PERF_COUNT_SW_DUMMY, .task = 1, .exclude_kernel = 1,
+				       .use_clockid = 1, .clockid = CLOCK_MONOTONIC /* of all CPUs */};
 	struct fork_ring r = {.fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)};
 
 	if (r.fd < 0)
@@ -68,11 +71,9 @@ static int rings_open(struct family *f)
 	return r == -ENODEV ? 0 : r;
 }
 
-/* Threads are the process's own. A number may be used again, by somebody else's child. */
+/* A number may be used again, by somebody else's child. */
 static void on_fork(struct family *f, const struct fork_record *r)
 {
-	if (r->pid == r->ppid)
-		return;
 	map_del(&f->others, r->pid);
 	if (map_get(&f->members, r->ppid))
 		map_set(&f->members, r->pid, member);
@@ -89,6 +90,7 @@ static void ring_copy(const struct family *f, const struct fork_ring *r, uint64_
 		((char *)ret)[i] = data[(at + i) % (RING_PAGES * f->page)];
 }
 
+/* Without threads, which are the process's own. */
 static void ring_read(struct family *f, struct fork_ring *r)
 {
 	uint64_t head = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE), at = r->page->data_tail;
@@ -101,17 +103,47 @@ static void ring_read(struct family *f, struct fork_ring *r)
 			break;
 		if (record.head.type == PERF_RECORD_FORK && record.head.size >= sizeof(record)) {
 			ring_copy(f, r, at, &record, sizeof(record));
-			on_fork(f, &record);
+			if (record.pid != record.ppid)
+				vec_push(&f->told, record);
 		}
 		at += record.head.size;
 	}
 	__atomic_store_n(&r->page->data_tail, head, __ATOMIC_RELEASE);
 }
 
-void family_update(struct family *f)
+static void rings_read(struct family *f)
 {
 	for (size_t i = 0; i < f->rings.len; i++)
 		ring_read(f, &f->rings.data[i]);
+}
+
+static int compare_times(const void *x, const void *y)
+{
+	const struct fork_record *a = x, *b = y;
+
+	return (a->time > b->time) - (a->time < b->time);
+}
+
+/*
+ * A line of forks may go over several CPUs, whose rings are read one after another: what came before anything that the
+ * first look has seen, the second one sees, and what is later than that waits.
+ */
+void family_update(struct family *f)
+{
+	uint64_t until = 0;
+	size_t n = 0;
+
+	rings_read(f);
+	for (size_t i = 0; i < f->told.len; i++)
+		until = MAX(until, f->told.data[i].time);
+	if (!f->told.len)
+		return;
+	rings_read(f);
+	qsort(f->told.data, f->told.len, sizeof(*f->told.data), compare_times);
+	while (n < f->told.len && f->told.data[n].time <= until)
+		on_fork(f, &f->told.data[n++]);
+	memmove(f->told.data, f->told.data + n, (f->told.len - n) * sizeof(*f->told.data));
+	f->told.len -= n;
 }
 
 /* ---- who belongs ---- */
@@ -138,6 +170,7 @@ void family_free(struct family *f)
 	}
 	vec_done(&f->rings);
 	vec_done(&f->roots);
+	vec_done(&f->told);
 	map_done(&f->members);
 	map_done(&f->others);
 	free(f);
@@ -163,7 +196,7 @@ void family_add(struct family *f, int pid)
 	add_running(f, pid);
 }
 
-/* Records of several CPUs are not in order: a child's child may have come before the child. */
+/* Where the kernel does not tell, or what it told was too much. */
 static bool descends_now(struct family *f, int pid)
 {
 	for (size_t i = 0; i < f->roots.len; i++)

@@ -16,9 +16,9 @@ struct target_query {
 
 typedef VEC(int) pid_vec;
 
-/* Whether p is meant. Ports are looked up in the process's own network namespace. */
 /* Of a program that is gone only its name is known: whether a glob over names matches it. */
 bool target_matches_name(const struct target_query *q, const char *name);
+/* Whether p is meant. Ports are looked up in the process's own network namespace. */
 bool target_matches(const char *procfs, const struct target_query *q, const struct process *p);
 /* All processes that match now; never ourselves. 0 or -errno (procfs unreadable). */
 int target_find(const char *procfs, const struct target_query *q, pid_vec *ret, struct err *err);

@@ -81,6 +81,18 @@ static int open_same(const char *path, const struct mapped_file *m, int *ret_fd)
 	return 0;
 }
 
+/* Whether the descriptor is of what is mapped: files of other filesystems have the same numbers. */
+static bool is_mapped_one(const char *path, const struct mapped_file *m)
+{
+	size_t n = strlen(m->path), whole = n + sizeof(deleted) - 1;
+	char name[MAPPED_PATH_MAX];
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_ino == m->inode && S_ISREG(st.st_mode) &&
+	       readlink(path, name, sizeof(name)) == (ssize_t)whole && !memcmp(name, m->path, n) &&
+	       !memcmp(name + n, deleted, sizeof(deleted) - 1);
+}
+
 /* What has no name may still be open: libstapsdt and salp keep their memfd. */
 static int open_by_descriptor(const char *procfs, int pid, const struct mapped_file *m, char *path, int *ret_fd)
 {
@@ -91,10 +103,8 @@ static int open_by_descriptor(const char *procfs, int pid, const struct mapped_f
 	snprintf(path, MAPPED_PATH_MAX, "%s/%d/fd", procfs, pid);
 	d = opendir(path);
 	while (d && r < 0 && (e = readdir(d))) {
-		struct stat st;
-
 		snprintf(path, MAPPED_PATH_MAX, "%s/%d/fd/%s", procfs, pid, e->d_name);
-		if (stat(path, &st) == 0 && st.st_ino == m->inode && S_ISREG(st.st_mode))
+		if (is_mapped_one(path, m))
 			r = open_same(path, m, ret_fd);
 	}
 	if (d)

@@ -136,12 +136,25 @@ static bool in_one_page(uint64_t addr, size_t n)
 	return addr % PAGE_BYTES + n <= PAGE_BYTES;
 }
 
+/* Four prefixes and 0x90: to the decoder it may be a pause or an exchange of registers, to Linux 6.18 each is a nop. */
+static bool is_prefixed_nop(const unsigned char *code, size_t size)
+{
+	static const unsigned char prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+	size_t n = 0;
+
+	while (n < 4 && n < size && (memchr(prefixes, code[n], sizeof(prefixes)) || (code[n] & 0xf0) == 0x40))
+		n++;
+	return n == 4 && size > n && code[n] == 0x90;
+}
+
 static enum usdt_instruction instruction_x86_64(const unsigned char *code, size_t size, uint64_t addr)
 {
 	struct disasm c = {.arch = arch_of_machine(EM_X86_64), .bytes = code, .addr = addr, .size = size};
 	struct insn_effect effect;
 	struct insn i = {0};
 
+	if (is_prefixed_nop(code, size) && in_one_page(addr, 5))
+		return USDT_NOP5;
 	if (!c.arch->decode(&c, 0, &i) || i.kind != INSN_PLAIN || !c.arch->effect(&c, &i, &effect) ||
 	    effect.what != EFFECT_NOP)
 		return USDT_INSTRUCTION_OTHER;
@@ -152,8 +165,9 @@ static enum usdt_instruction instruction_x86_64(const unsigned char *code, size_
 
 static enum usdt_instruction instruction_at(const struct reading *r, const GElf_Phdr *segment, uint64_t addr)
 {
-	const uint64_t left = segment->p_filesz - (addr - segment->p_vaddr);
-	const unsigned char *code = r->file->data + segment->p_offset + (addr - segment->p_vaddr);
+	const uint64_t offset = segment->p_offset + (addr - segment->p_vaddr);
+	const uint64_t left = r->file->size - offset; /* pages are loaded whole, beyond the segment's end, too */
+	const unsigned char *code = r->file->data + offset;
 
 	if (r->notes->machine == EM_X86_64)
 		return instruction_x86_64(code, MIN(left, (uint64_t)INSTRUCTION_MAX), addr);

@@ -38,7 +38,7 @@ struct usdt_arg {
 /* What a probe's instruction is, which says what a hit costs: Linux treats a few of them without single steps. */
 enum usdt_instruction {
 	USDT_NOP,          /* of one byte, or arm64's: every Linux emulates it */
-	USDT_NOP5,         /* of five bytes within one page: 6.18 makes a call of it (notes.c), others step */
+	USDT_NOP5,         /* of five bytes within one page, or taken for one: 6.18 makes a call of it (notes.c) */
 	USDT_NOP_OTHER,    /* depends on the kernel; some are refused */
 	USDT_INSTRUCTION_OTHER, /* single-stepped */
 };

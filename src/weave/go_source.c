@@ -238,6 +238,30 @@ static bool is_statement_place(TSNode n)
 	       (is_one_of(list, choices) && !ts_node_is_null(before) && is_one_of(before, cases));
 }
 
+/* The statement before it in its list; null: there is none. ret_ends_case: the grammar has it behind the case that it
+ * is the end of. */
+static TSNode statement_before(TSNode n, bool *ret_ends_case)
+{
+	TSNode before = statement_beside(n, true), last;
+
+	*ret_ends_case = !ts_node_is_null(before) && is_one_of(before, cases);
+	if (!*ret_ends_case)
+		return before;
+	last = ts_node_child(before, ts_node_child_count(before) - 1);
+	if (!strcmp(ts_node_type(last), ":"))
+		return (TSNode){0};
+	return ts_node_is_named(last) && !is(last, N_COMMENT) ? last : statement_beside(last, true);
+}
+
+static bool is_behind_fallthrough(TSNode n)
+{
+	static const char *const fallthrough[] = {"fallthrough_statement", NULL};
+	bool ends_case;
+	TSNode before = statement_before(n, &ends_case);
+
+	return !ts_node_is_null(before) && is_one_of(before, fallthrough);
+}
+
 /* Whether it is the last of its list, behind a statement that control does not leave at its end: Go looks at the last
  * one for that. */
 static bool is_behind_end(const struct source_reader *r, TSNode n)
@@ -246,17 +270,10 @@ static bool is_behind_end(const struct source_reader *r, TSNode n)
 	                                    "dec_statement",         "var_declaration",      "const_declaration",
 	                                    "defer_statement",       "go_statement",         "send_statement",
 	                                    "expression_statement",  NULL};
-	TSNode before = statement_beside(n, true), behind = statement_beside(n, false);
+	bool ends_case;
+	TSNode before = statement_before(n, &ends_case);
 
-	if (!ts_node_is_null(before) && is_one_of(before, cases)) {
-		TSNode last = ts_node_child(before, ts_node_child_count(before) - 1);
-
-		before = ts_node_is_named(last) && !is(last, N_COMMENT) ? last : statement_beside(last, true);
-		if (!strcmp(ts_node_type(last), ":"))
-			before = (TSNode){0};
-		behind = (TSNode){0};
-	}
-	if (ts_node_is_null(before) || !ts_node_is_null(behind))
+	if (ts_node_is_null(before) || (!ends_case && !ts_node_is_null(statement_beside(n, false))))
 		return false;
 	return !is_one_of(before, plain) || !strncmp(r->s->text + ts_node_start_byte(before), "panic(", 6);
 }
@@ -267,7 +284,7 @@ static void read_comment(struct source_reader *r, TSNode n, usdt_list *to)
 	struct go_usdt probe = {.at = at.start, .in_body = true};
 
 	probe.text = behind_word(&r->s->arena, USDT_WORD, r->s->text + at.start, r->s->text + at.end);
-	probe.misplaced = probe.text && !is_statement_place(n);
+	probe.misplaced = probe.text && (!is_statement_place(n) || is_behind_fallthrough(n));
 	probe.behind_end = probe.text && !probe.misplaced && is_behind_end(r, n);
 	add_probe(r, to, probe);
 }

@@ -895,6 +895,11 @@ static void put_call(struct points_weaver *w, size_t number)
 		                number, arguments_of(w, wp));
 	else if (wp->variant->at_return)
 		go_edits_insert(edits, at, "%s" FRAME "%s };", test, deferred_end(w, number));
+	else if (behind && w->points.data[number + 1].probe && wp->printed.says_out)
+		go_edits_insert(edits, at,
+		                "%s" FRAME " if earshotW, earshotO := earshot_f%zu(earshotD%s); !earshotO {"
+		                " if !earshotW { earshotD = 0 }; if earshotW || earshot_u%zu.listening != 0 {%s } } };",
+		                test, number, arguments_of(w, wp), number + 1, deferred(w, number + 1, behind));
 	else if (behind && w->points.data[number + 1].probe)
 		/* The end's probe has its call, and without the start's record a depth of 0: no record. */
 		go_edits_insert(edits, at,

@@ -8,7 +8,13 @@
 #include "weave/go_params.h"
 #include "weave/source_types_internal.h"
 
-enum { WORD = 8, NEST_MAX = 40, NAME_MAX_BYTES = 1000 };
+enum {
+	WORD = 8,
+	NEST_MAX = 40,
+	DEPTH_MAX = 200, /* of types that lead to each other: a source that Go refuses may have a circle of them … */
+	INSTANCES_MAX = 4096, /* … or a generic type that grows for ever */
+	NAME_MAX_BYTES = 1000
+};
 
 struct type_reading {
 	struct source_types *s;
@@ -459,10 +465,11 @@ static const struct type *instance(struct source_types *s, struct source_package
 		return &t->type;
 	d = choose_declaration(s, p, name);
 	args = d.decl && !d.several && strlen(full) < NAME_MAX_BYTES ? name_args(s, &d, types) : NULL;
-	if (!args || d.decl->alias) {
+	if (!args || d.decl->alias || s->ninstances == INSTANCES_MAX) {
 		err_set(err, -ENODATA, "what %s is cannot be told from source", full);
 		return NULL;
 	}
+	s->ninstances++;
 	return add_named(s, (struct source_place){p, d.file, args}, full, package_name(s, p),
 	                 d.file->text + d.decl->type.start, d.decl->type.end - d.decl->type.start);
 }
@@ -543,9 +550,12 @@ static const struct type *read_type(struct type_reading *r, size_t *i)
 	const struct type *t = NULL;
 
 	*i = go_scan_space(&r->g, *i);
-	if (++r->nest <= NEST_MAX)
+	r->nest++;
+	r->s->depth++;
+	if (r->nest <= NEST_MAX && r->s->depth <= DEPTH_MAX)
 		t = read_one(r, i);
 	r->nest--;
+	r->s->depth--;
 	return t;
 }
 

@@ -50,6 +50,7 @@ struct source_types {
 	struct source_package *own;
 	struct strmap packages, types, declared; /* declared: struct declared_type, by full name */
 	VEC(struct source_package *) all;
+	unsigned depth, ninstances; /* types that are being read, within each other; instances of generic types */
 	struct arena arena;
 };
 

@@ -253,6 +253,18 @@ def _killed():
         assert done.code == 1 and one_sentence(done.err()) and not done.out(), done.describe()
 
 
+def _over():
+    """When its time is over, and its command goes on, there is nobody to ask any more."""
+    need_earshot()
+    name = f"e2e-over-{os.getpid()}"
+    e = Earshot("record", "--for", "200ms", "--name", name, "--dump-to", scratch(), "--", "sleep", "3")
+    until("it is over", lambda: "0 spans from" in e.err(), 20)
+    asked = run_once([EARSHOT, "record", "--dump", name])
+    assert asked.code == 3 and "no recorder is named" in asked.err(), asked.describe()
+    os.kill(e.pid, signal.SIGUSR1)
+    assert e.wait(20) == 0 and "dump:" not in e.err(), e.describe()
+
+
 def _full_disk():
     """A dump that has no room is said once, tried again, and comes when there is room: nothing recorded is lost."""
     small = scratch()
@@ -292,6 +304,7 @@ def _usage():
     for args, words in ((["-p", "1", "--last", "soon"], "--last expects"), (["-p", "1", "--last", "5kB"], "--last expects"),
                         ([], "say what to observe"), (["--"], "which program"), (["./x"], "-- ./x"),
                         (["-p", "1", "-o", "xml"], "-o expects"), (["-p", "1", "--dump-to", "/nonexistent/x"], "--dump-to"),
+                        (["-p", "1", "--dump-to", "/dev/null"], "- for standard output"),
                         (["-p", "1", "-x", "y", "--", "true"], "--port")):
         done = run_once([EARSHOT, "record", *args])
         assert done.code == 2 and words in done.err() and one_sentence(done.err()), (args, done.describe())
@@ -307,6 +320,7 @@ def tests():
     yield Test("collections", _collections)
     yield Test("recorder-killed", _killed)
     yield Test("sent", _sent)
+    yield Test("over", _over)
     yield Test("full-disk", _full_disk)
     for how in DEATHS:
         test = Test(how, lambda h=how: _deaths(h), 60 + 5 * scaled(1, 1, "DEATHS"))

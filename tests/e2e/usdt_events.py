@@ -5,6 +5,7 @@ import glob
 import pathlib
 import re
 import subprocess
+import sys
 import time
 
 from backends import Postgres
@@ -120,6 +121,29 @@ def _later():
     _, calls, _ = tracer.finish()
     assert len(calls) == 4 and {first.pid, second.pid} < {c["pid"] for c in calls}, calls
     assert other.pid not in {c["pid"] for c in calls}, calls
+    return ""
+
+
+LISTENING = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+os.set_inheritable(listener.fileno(), True)
+open(sys.argv[2], "w").write(str(listener.getsockname()[1]) + "\\n")
+os.execv(sys.argv[1], sys.argv[1:2])
+"""
+
+
+def _port():
+    """Who listens there, and not another one with the same executable."""
+    program, said = _probes(), scratch() / "port"
+    one, other = Told([sys.executable, "-c", LISTENING, program, said]), Told([program])
+    one.tell()
+    tracer = Usdt("trace", "--json", "--port", said.read_text().strip(), "usdt:shop:order { print(text(arg0)) }").placed()
+    for p in (other, one):
+        p.tell()
+    _, calls, _ = tracer.finish()
+    assert one.pid in {c["pid"] for c in calls} and "alice" in {c["values"]["text(arg0)"] for c in calls}, calls
+    assert len(calls) <= 2 and other.pid not in {c["pid"] for c in calls}, calls
     return ""
 
 
@@ -308,6 +332,7 @@ def tests():
     yield Test("question", _question, 60)
     yield Test("spans", _spans, 60)
     yield Test("later", _later, 60)
+    yield Test("port", _port, 60)
     yield Test("postgres", _postgres, 240)
     yield Test("python", _python, 60)
     yield Test("refused", _refused, 120)

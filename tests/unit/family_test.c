@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +78,60 @@ static void test_gone_before_asked(void **state)
 	family_free(f);
 }
 
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Each level is forked on another processor than the one before, and is gone when it is asked for. */
+static pid_t last_of_line(int levels, int told)
+{
+	pid_t pid = fork();
+
+	if (pid) {
+		waitpid(pid, NULL, 0);
+		return pid;
+	}
+	pin(levels % 2 ? 0 : 1);
+	if (levels)
+		last_of_line(levels - 1, told);
+	pid = getpid();
+	if (!levels)
+		(void)!write(told, &pid, sizeof(pid));
+	_exit(0);
+}
+
+static void test_over_processors(void **state)
+{
+	enum { ROUNDS = 20, LEVELS = 4 };
+	struct err err = {0};
+	struct family *f;
+	int told[2];
+
+	(void)state;
+	if (family_new("/proc", &f, &err) || sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+		family_free(f);
+		printf("# skipped: %s\n", err.code ? err.text : "there is one processor");
+		skip();
+	}
+	assert_int_equal(pipe(told), 0);
+	family_add(f, getpid());
+	for (int i = 0; i < ROUNDS; i++) {
+		pid_t last = 0;
+
+		last_of_line(LEVELS, told[1]);
+		assert_int_equal(read(told[0], &last, sizeof(last)), sizeof(last));
+		assert_true(family_has(f, last));
+	}
+	close(told[0]);
+	close(told[1]);
+	family_free(f);
+}
+
 static void test_running_already(void **state)
 {
 	int go, told;
@@ -97,6 +152,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gone_before_asked),
+		cmocka_unit_test(test_over_processors),
 		cmocka_unit_test(test_running_already),
 	};
 

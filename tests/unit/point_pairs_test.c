@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -160,6 +161,25 @@ static void test_left(void **state)
 	point_pairs_free(p);
 }
 
+/* A call that longjmp has left is around nothing that is called from where the stack is less deep. */
+static void test_left_call(void **state)
+{
+	static const struct step steps[] = {{"call__entry", 1, 30, 100, 0},  {"call__entry", 1, 10, 200, 0},
+					    {"query__start", 1, 20, 210, 0}, {"query__done", 1, 20, 220, 0},
+					    {"call__return", 1, 10, 250, 0}};
+	struct point_pairs *p = made(NULL, 0);
+	struct run_summary sum = {0};
+
+	(void)state;
+	know(p, database);
+	hits(p, steps, ARRAY_SIZE(steps));
+	expect("db:query 10 in ?; db:call 50");
+	assert_memory_equal(spans[0].trace, spans[1].trace, 16);
+	point_pairs_summary(p, &sum);
+	assert_int_equal(sum.open, 1);
+	point_pairs_free(p);
+}
+
 /* It does not wait for an end for ever. */
 static void test_waits(void **state)
 {
@@ -197,6 +217,65 @@ static void test_gone(void **state)
 	assert_int_equal(sum.open, 1);
 	assert_int_equal(sum.losses.count[LOSS_UNPAIRED_START], 2);
 	point_pairs_free(p);
+}
+
+/* What goes by an argument goes with its process, too: another one may have its number. */
+static void test_gone_by_argument(void **state)
+{
+	const struct point_pair pair = {"take", "give", 0};
+	struct point_pairs *p = made(&pair, 1);
+	struct run_summary sum = {0};
+
+	(void)state;
+	know(p, (const char *const[]){"take", "give", NULL});
+	assert_true(hit(p, &(struct step){"take", 1, 1, 100, 5}, &process));
+	assert_true(hit(p, &(struct step){"take", 1, 1, 101, 6}, &process));
+	assert_true(hit(p, &(struct step){"take", 1, 1, 102, 5}, &other));
+	point_pairs_gone(p, 7);
+	assert_true(hit(p, &(struct step){"give", 1, 1, 110, 5}, &process));
+	assert_true(hit(p, &(struct step){"give", 1, 1, 112, 5}, &other));
+	expect("db:take 10");
+	point_pairs_summary(p, &sum);
+	assert_int_equal(sum.open, 0);
+	assert_int_equal(sum.losses.count[LOSS_UNPAIRED_START], 2);
+	assert_int_equal(sum.losses.count[LOSS_UNPAIRED_END], 1);
+	point_pairs_free(p);
+}
+
+enum { DEEP = 3000, SMALL_STACK = 256 << 10 };
+
+static void count_within(void *arg, const struct span *s)
+{
+	*(unsigned *)arg += s->parent == SPAN_PARENT_LOCAL;
+}
+
+static void *recurse(void *ret)
+{
+	struct point_pairs *p = point_pairs_new(&(struct point_pairs_options){.emit = count_within, .arg = ret});
+
+	know(p, database);
+	for (uint64_t i = 0; i < DEEP; i++)
+		hit(p, &(struct step){"query__start", 1, i, i, 0}, &process);
+	for (uint64_t i = DEEP; i-- > 0;)
+		hit(p, &(struct step){"query__done", 1, i, 2 * DEEP - i, 0}, &process);
+	point_pairs_free(p);
+	return NULL;
+}
+
+/* A program's recursion is none of ours. */
+static void test_deep(void **state)
+{
+	unsigned within = 0;
+	pthread_attr_t attr;
+	pthread_t t;
+
+	(void)state;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, SMALL_STACK);
+	assert_int_equal(pthread_create(&t, &attr, recurse, &within), 0);
+	pthread_join(t, NULL);
+	pthread_attr_destroy(&attr);
+	assert_int_equal(within, DEEP - 1);
 }
 
 static void test_by_argument(void **state)
@@ -253,7 +332,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names), cmocka_unit_test(test_within),      cmocka_unit_test(test_left),
 		cmocka_unit_test(test_waits), cmocka_unit_test(test_by_argument), cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_gone),  cmocka_unit_test(test_left_call),   cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_gone_by_argument),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

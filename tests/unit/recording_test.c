@@ -119,7 +119,7 @@ static void all_of_a_span(void **state)
 	s.status_text = "panic";
 	s.trace_state = "a=1";
 	s.parent = SPAN_PARENT_REMOTE;
-	s.parent_source = PARENT_HEADER;
+	s.parent_source = PARENT_THREAD; /* the last one */
 	recording_span(r, &s);
 	recording_span(r, &s);
 	recording_read(r, 0, &reading, &about_it);
@@ -131,7 +131,7 @@ static void all_of_a_span(void **state)
 	assert_memory_equal(last.trace_id, s.trace_id, 16);
 	assert_memory_equal(last.span_id, s.span_id, 8);
 	assert_true(last.start_unix_ns == s.start_unix_ns && last.duration_ns == 412007 && last.goid == 17);
-	assert_true(last.parent == SPAN_PARENT_REMOTE && last.parent_source == PARENT_HEADER);
+	assert_true(last.parent == SPAN_PARENT_REMOTE && last.parent_source == PARENT_THREAD);
 	assert_string_equal(last.status_text, "panic");
 	assert_string_equal(last.trace_state, "a=1");
 	assert_string_equal(last.resource->name, "stockd");
@@ -381,6 +381,9 @@ static void what_is_there_is_kept(void **state)
 	recording_free(r);
 	assert_int_equal(recording_new(&o, &second, &kept, &err), 0);
 	assert_true(kept);
+	recording_free(second);
+	assert_int_equal(recording_new(&o, &second, &kept, &err), 0); /* one without spans takes nobody's place */
+	assert_false(kept);
 	recording_free(second);
 	strcat(path, ".old");
 	f = open_file();

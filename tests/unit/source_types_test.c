@@ -71,6 +71,8 @@ static const char shop[] =
     "type List[T any] struct{ v T }\n"
     "type Pair[K comparable, V any /* , */] struct{ k []K; last List[V]; next *Pair[V, K] }\n"
     "type Deepening[T any] struct { *Deepening[[]T] }\n"
+    "type Splitting[T any] map[*Splitting[*T]]*Splitting[[]T]\n"
+    "type Here = There\ntype There = Here\n"
     "type Note string\n"
     "type Level Note\n"
     "type int32 string\n"
@@ -285,6 +287,19 @@ static void what_is_not_known(void **state)
 	world_close(&w);
 }
 
+/* Go refuses such types, and says so, but only once it gets to see them. */
+static void types_without_end(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	check_unknown(&w, "Here", -EINVAL);
+	check_unknown(&w, "[]There", -EINVAL);
+	assert_int_equal(type_of(&w, "Splitting[int]")->kind, KIND_INVALID);
+	check_field(&w, "Order", "User", "User string");
+	world_close(&w);
+}
+
 /* Where a package lies that is not seen the go command is asked, which takes longer than to compile many a package. */
 static void the_standard_library_uses_nothing_else(void **state)
 {
@@ -343,6 +358,7 @@ int main(void)
 	    cmocka_unit_test(fields),
 	    cmocka_unit_test(kinds),
 	    cmocka_unit_test(what_is_not_known),
+	    cmocka_unit_test(types_without_end),
 	    cmocka_unit_test(the_standard_library_uses_nothing_else),
 	    cmocka_unit_test(what_the_go_command_knows),
 	    cmocka_unit_test(what_packs_declare),

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,6 +20,7 @@
 #include "binary/arch_x86_64.h"
 #include "base/vec.h"
 #include "plant/uprobe/bpf.h"
+#include "plant/uprobe/planted.h"
 #include "plant/uprobe/uprobe.h"
 
 /* As <sys/sdt.h> has it: a nop, and before it a test of the counter of those who listen. */
@@ -276,6 +278,28 @@ static void test_never_silent(void **state)
 	planter_close(p);
 }
 
+/* A file that is cut after it was read: nothing is planted, and we go on. */
+static void test_cut_file(void **state)
+{
+	char path[] = "/tmp/uprobe_place_test.XXXXXX";
+	const uint64_t offset = 0;
+	const struct uprobe_places at = {.path = path, .offsets = &offset, .n = 1};
+	int fd = mkstemp(path);
+	struct uprobe_view view;
+	struct err err = {0};
+
+	(void)state;
+	assert_true(fd >= 0 && write(fd, "\x90\xc3", 2) == 2);
+	assert_int_equal(uprobe_view_open(&at, &view, &err), 0);
+	assert_int_equal(uprobe_view_check(&view, &at, &err), -ENOTSUP);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(uprobe_view_check(&view, &at, &err), -ESTALE);
+	uprobe_view_done(&view);
+	assert_int_not_equal(uprobe_view_open(&at, &view, &err), 0);
+	close(fd);
+	unlink(path);
+}
+
 /* Texts: none, empty, of the greatest length that is copied, and longer; a wrong address. */
 static void test_texts(void **state)
 {
@@ -332,7 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_values), cmocka_unit_test(test_nop5),     cmocka_unit_test(test_never_silent),
-	    cmocka_unit_test(test_texts),  cmocka_unit_test(test_verified),
+	    cmocka_unit_test(test_texts),  cmocka_unit_test(test_verified), cmocka_unit_test(test_cut_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -321,6 +321,11 @@ static void test_instructions(void **state)
 	assert_int_equal(instruction(USDT_CODE, "\x0f\x1f\x44\x00\x00", 5), USDT_NOP5);
 	assert_int_equal(instruction(USDT_CODE, "\x66\x0f\x1f\x40\x00", 5), USDT_NOP5);
 	assert_int_equal(instruction(USDT_CODE + 0xffb, "\x0f\x1f\x44\x00\x00", 5), USDT_NOP5);
+	assert_int_equal(instruction(USDT_CODE, "\x66\x66\x66\x66\x90", 5), USDT_NOP5);
+	/* A pause, an exchange of registers, and what is none: Linux looks at the opcode alone. */
+	assert_int_equal(instruction(USDT_CODE, "\xf3\xf3\xf3\xf3\x90", 5), USDT_NOP5);
+	assert_int_equal(instruction(USDT_CODE, "\x67\x66\x65\x41\x90", 5), USDT_NOP5);
+	assert_int_equal(instruction(USDT_CODE, "\xb8\x66\x66\x66\x90", 5), USDT_INSTRUCTION_OTHER);
 	assert_int_equal(instruction(USDT_CODE + 0xffc, "\x0f\x1f\x40\x00", 4), USDT_NOP_OTHER);
 	assert_int_equal(instruction(USDT_CODE, "\x66\x90", 2), USDT_NOP_OTHER);
 	assert_int_equal(instruction(USDT_CODE, "\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", 10), USDT_NOP_OTHER);

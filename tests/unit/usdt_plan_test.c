@@ -76,6 +76,7 @@ static void test_places(void **state)
 static void test_questions(void **state)
 {
 	struct call_plan p;
+	struct buf text = {0};
 
 	(void)state;
 	p = plan("usdt:shop:order if text(arg0) == \"alice\" && arg1 < 0 { print(text(arg0), tid, pid); "
@@ -84,6 +85,11 @@ static void test_questions(void **state)
 	has_code(&p, "str_eq");
 	has_code(&p, "thread");
 	assert_int_equal(p.entry.naggregates, 1);
+	p = plan("usdt:shop:order { print(text(arg0, arg3)) }");
+	assert_null(p.why);
+	capture_print(&p.entry, &text);
+	assert_null(strstr(text.data, "str_len"));
+	buf_done(&text);
 	p = plan("usdt:shop:order { count() by func }");
 	assert_true(p.entry.no_record);
 	assert_string_equal(p.name, "usdt:shop:order");
@@ -96,6 +102,8 @@ static void test_refused(void **state)
 	} cases[] = {
 		{"{ print(arg8) }", "arg8 is not known here"},
 		{"{ print(text(arg1)) }", "which has 8 bytes; arg1 is an int8"},
+		{"{ print(text(arg0, arg1)) }", "the length of a text has 8 bytes; arg1 is an int8"},
+		{"{ print(text()) }", "not 0 arguments"},
 		{"{ sum(arg7) }", "it lies in %xmm0"},
 		{"{ print(goid) }", "goid is not known here"},
 		{"if latency > 1s", "a USDT probe is a point"},

@@ -227,6 +227,20 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	arena_done(&arena);
 }
 
+/* What is printed for it uses Go's own names, so a parameter that is called so is called something else there. */
+static void parameters_hide_nothing_of_go(void **state)
+{
+	struct source s;
+
+	source_open(&s, "example.com/shop", "package shop\nfunc read(len int, name string, uint64 bool) {}\n");
+	weave_one(&s, NULL, "example.com/shop.read");
+	assert_non_null(strstr(s.package.added.data[0].text.data,
+	                       "(earshotD uintptr, earshot_len int, name string, earshot_uint64 bool) "));
+	assert_non_null(strstr(s.package.added.data[0].text.data, ".value = uint64(earshot_len)\n"));
+	assert_int_equal(s.package.warnings.len, 0);
+	source_close(&s);
+}
+
 #define PACK(points)                                                                                                   \
 	"pack: t\nabout: t\npackages: [main]\nspans:\n- name: s\n  kind: internal\n  titles: [s]\n  points:\n" points
 #define POINT(name, role, func, more) "  - {name: " name ", role: " role ", variants: [{func: '" func "'" more "}]}\n"
@@ -973,6 +987,7 @@ int main(void)
 	    cmocka_unit_test(edits_keep_lines),
 	    cmocka_unit_test(tool_commands),
 	    cmocka_unit_test(a_span_is_one_call_with_both_ends),
+	    cmocka_unit_test(parameters_hide_nothing_of_go),
 	    cmocka_unit_test(packs_bind_against_declarations),
 	    cmocka_unit_test(contexts_are_followed),
 	    cmocka_unit_test(what_is_anothers_is_asked_for),

@@ -313,6 +313,26 @@ static void an_end_has_its_own_listeners(void **state)
 	woven_done(&w);
 }
 
+/* Where the start's condition does not hold there is no end for the end's listeners, either. */
+static void a_condition_is_that_of_both_probes(void **state)
+{
+	struct woven w = {0};
+	_cleanup_(cleanup_free) char *text = NULL;
+	const char *added;
+
+	weave(&w, NULL, "main.place if total > 3", true);
+	assert_int_equal(w.package.probes.len, 2);
+	text = edited(&w);
+	assert_non_null(strstr(text, "if earshotW, earshotO := earshot_f0(earshotD, id, total); !earshotO {"
+	                             " if !earshotW { earshotD = 0 };"
+	                             " if earshotW || earshot_u1.listening != 0 { defer"));
+	added = w.package.added.data[0].text.data;
+	assert_non_null(strstr(added, ") (written, out bool) {\n"));
+	assert_non_null(strstr(added, "\treturn false, true\n"));
+	assert_non_null(strstr(added, "\treturn written, false\n"));
+	woven_done(&w);
+}
+
 static void without_the_option_there_are_none(void **state)
 {
 	struct woven w = {0};
@@ -408,6 +428,8 @@ static void what_cannot_be_asked_for(void **state)
 	check_refused("if id == \"\" {\nreturn 1 //earshot:usdt shop:a\n} else {\nreturn 2\n}", "may have ended there");
 	check_refused("panic(1)\n//earshot:usdt shop:a", "may have ended there");
 	check_refused("print(1, //earshot:usdt shop:a\n2)\nreturn 1", "no statement may stand there");
+	check_refused("switch id {\ncase 1:\nfallthrough //earshot:usdt shop:a\ncase 2:\n}\nreturn 1",
+	              "no statement may stand there");
 	check_refused("id, x := 1, 2\n//earshot:usdt shop:a id\nreturn id + x", "id is declared again");
 	check_refused("var id = 1\n//earshot:usdt shop:a id\nreturn id", "id is declared again");
 }
@@ -421,6 +443,7 @@ int main(void)
 	    cmocka_unit_test(what_cannot_be_noted_stays),
 	    cmocka_unit_test(points_are_probes),
 	    cmocka_unit_test(an_end_has_its_own_listeners),
+	    cmocka_unit_test(a_condition_is_that_of_both_probes),
 	    cmocka_unit_test(without_the_option_there_are_none),
 	    cmocka_unit_test(sources_ask_for_probes),
 	    cmocka_unit_test(what_cannot_be_asked_for),

@@ -451,8 +451,9 @@ static int uprobe_plant(struct planter *planter, const struct plant_target *t, c
 			size_t n, struct plant **ret, struct err *errs)
 {
 	struct uprobe_planter *p = of_planter(planter);
-	struct attach_job job = {.p = p, .t = t,
-				 .returns = p->means.returns && !process_has_shadow_stack(p->procfs, t->pid)};
+	/* Of all processes that map the file, nobody can tell whether one has a shadow stack. */
+	const bool returns = p->means.returns && t->pid && !process_has_shadow_stack(p->procfs, t->pid);
+	struct attach_job job = {.p = p, .t = t, .returns = returns};
 	int r;
 
 	verdicts_init(&job.verdicts, probes, n, errs);

@@ -267,11 +267,13 @@ static int link_perf(int pmu, int prog, const struct uprobe_places *at, size_t i
 				       .config = at->semaphores ? at->semaphores[i] << SEMAPHORE_SHIFT : 0,
 				       .uprobe_path = (uintptr_t)at->path, .probe_offset = at->offsets[i]};
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event = {.bpf_cookie = at->cookie});
-	_cleanup_(cleanup_fd) int event =
-		(int)syscall(SYS_perf_event_open, &attr, at->pid ? at->pid : -1, at->pid ? -1 : 0, -1,
-			     PERF_FLAG_FD_CLOEXEC);
+	_cleanup_(cleanup_fd) int event = -1;
 	int fd;
 
+	if (at->semaphores && at->semaphores[i] >> SEMAPHORE_SHIFT)
+		return -EFBIG; /* cut to what there is room for, it would be another word of the program's */
+	event = (int)syscall(SYS_perf_event_open, &attr, at->pid ? at->pid : -1, at->pid ? -1 : 0, -1,
+			     PERF_FLAG_FD_CLOEXEC);
 	if (event < 0)
 		return -errno;
 	fd = bpf_link_create(prog, event, BPF_PERF_EVENT, &opts);

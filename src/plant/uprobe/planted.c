@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE 4096u
@@ -13,9 +14,12 @@ static void *map_page(int fd, uint64_t offset)
 	return mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)(offset - offset % PAGE));
 }
 
-static unsigned char byte_at(const struct uprobe_view *v, size_t i, const struct uprobe_places *at)
+/* By the kernel: a page that is not in the file any more would end us. */
+static int read_byte(const struct uprobe_view *v, size_t i, const struct uprobe_places *at, unsigned char *ret)
 {
-	return *((const volatile unsigned char *)v->pages[i] + at->offsets[i] % PAGE);
+	const struct iovec from = {(unsigned char *)v->pages[i] + at->offsets[i] % PAGE, 1}, to = {ret, 1};
+
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1 ? 0 : -errno;
 }
 
 int uprobe_view_open(const struct uprobe_places *at, struct uprobe_view *ret, struct err *err)
@@ -24,13 +28,15 @@ int uprobe_view_open(const struct uprobe_places *at, struct uprobe_view *ret, st
 	struct uprobe_view v = {.pages = xcalloc(at->n + 1, sizeof(*v.pages)), .bytes = xcalloc(at->n + 1, 1)};
 	int r = fd < 0 ? -errno : 0;
 
-	for (; !r && v.n < at->n; v.n++) {
-		v.pages[v.n] = map_page(fd, at->offsets[v.n]);
-		if (v.pages[v.n] == MAP_FAILED) {
+	while (!r && v.n < at->n) {
+		void *page = map_page(fd, at->offsets[v.n]);
+
+		if (page == MAP_FAILED) {
 			r = -errno;
 			break;
 		}
-		v.bytes[v.n] = byte_at(&v, v.n, at);
+		v.pages[v.n++] = page;
+		r = read_byte(&v, v.n - 1, at, &v.bytes[v.n - 1]);
 	}
 	if (r) {
 		uprobe_view_done(&v);
@@ -46,8 +52,10 @@ int uprobe_view_open(const struct uprobe_places *at, struct uprobe_view *ret, st
 int uprobe_view_check(const struct uprobe_view *v, const struct uprobe_places *at, struct err *err)
 {
 	for (size_t i = 0; i < v->n; i++) {
-		unsigned char now = byte_at(v, i, at);
+		unsigned char now;
 
+		if (read_byte(v, i, at, &now))
+			return err_set(err, -ESTALE, "%s was cut while probes were put into it", at->path);
 		if (now == v->bytes[i] && now != BREAKPOINT) /* another's may have been there before */
 			return err_set(err, -ENOTSUP,
 				       "the kernel took the probe at file offset %#llx of %s, and has not put it "

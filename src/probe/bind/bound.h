@@ -37,7 +37,7 @@ enum bound_op {
 	BOUND_TYPEOF,     /* the dynamic type of a */
 	BOUND_LEN, BOUND_CAP,
 	BOUND_CONVERT,    /* type(a) */
-	BOUND_C_TEXT,     /* the C string at address a, as a string */
+	BOUND_C_TEXT,     /* the C string at address a, or b bytes there, as a string; b may be NULL */
 	BOUND_TEXT,       /* a hasprefix, hassuffix, contains b: `text` */
 	BOUND_HAS_NAME,   /* whether a map a has a key, or a list a an element that begins with a text, that is the
 			   * constant b in either case of its letters */

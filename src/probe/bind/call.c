@@ -212,16 +212,34 @@ static int bind_typeof(struct binder *b, const struct expr *e, const struct boun
 	return must_be_interface(b, a, e);
 }
 
-/* Where nothing says what an argument is, whoever asks does. */
-static int bind_c_text(struct binder *b, const struct expr *e, const struct bound *a, struct bound **ret)
+static bool is_word(const struct bound *a)
 {
+	return !a->constant && a->type && type_is_integer(a->type) && a->type->size == 8;
+}
+
+/* Where nothing says what an argument is, whoever asks does. A text of Go has its length beside it, and no 0. */
+static int bind_text_at(struct binder *b, const struct expr *e, struct bound **ret)
+{
+	struct bound *a, *length = NULL;
+	int r;
+
+	if (e->nargs != 1 && e->nargs != 2)
+		return fail(b, e, "text takes an address, or an address and a length, not %zu arguments", e->nargs);
+	r = bind_node(b, e->args[0], &a);
+	if (!r && e->nargs == 2)
+		r = bind_node(b, e->args[1], &length);
+	if (r)
+		return r;
 	if (!b->scope->threads)
 		return fail(b, e, "text reads the C strings of USDT probes; here texts are strings, and *C.char is "
 				  "shown as one");
-	if (a->constant || !a->type || !type_is_integer(a->type) || a->type->size != 8)
+	if (!is_word(a))
 		return fail(b, e, "text reads the C string at an address, which has 8 bytes; %s is %s", text_of(b, a),
 			    type_with_article(b, a));
-	*ret = bound_two(b, BOUND_C_TEXT, basic_type(KIND_STRING), e, a, NULL);
+	if (length && !is_word(length))
+		return fail(b, e->args[1], "the length of a text has 8 bytes; %s is %s", text_of(b, length),
+			    type_with_article(b, length));
+	*ret = bound_two(b, BOUND_C_TEXT, basic_type(KIND_STRING), e, a, length);
 	return 0;
 }
 
@@ -230,12 +248,14 @@ static int bind_one(struct binder *b, const struct expr *e, struct bound **ret)
 	static const char *const known[] = {"len", "cap", "typeof", "hasprefix", "hassuffix",
 					    "contains", "uintptr", "string", "int64", "uint64", "float64"};
 	const struct conversion *to = find_conversion(e->text);
-	bool lengths = !strcmp(e->text, "len") || !strcmp(e->text, "cap"), text = !strcmp(e->text, "text");
+	bool lengths = !strcmp(e->text, "len") || !strcmp(e->text, "cap");
 	const char *near;
 	struct bound *a;
 	int r;
 
-	if (!to && !lengths && !text && strcmp(e->text, "typeof")) {
+	if (!strcmp(e->text, "text"))
+		return bind_text_at(b, e, ret);
+	if (!to && !lengths && strcmp(e->text, "typeof")) {
 		near = nearest_name(e->text, known, ARRAY_SIZE(known));
 		return fail(b, e, "there is no function %s%s%s; there are len, cap, hasprefix, hassuffix, "
 				  "contains, typeof and conversions", e->text,
@@ -246,8 +266,6 @@ static int bind_one(struct binder *b, const struct expr *e, struct bound **ret)
 	r = bind_node(b, e->args[0], &a);
 	if (r)
 		return r;
-	if (text)
-		return bind_c_text(b, e, a, ret);
 	if (to)
 		return convert(b, e, a, to->kind, ret);
 	return lengths ? bind_length(b, e, a, ret) : bind_typeof(b, e, a, ret);

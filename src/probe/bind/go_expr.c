@@ -119,6 +119,22 @@ static const char *typed(struct go_printer *g, const struct bound *n, const char
 
 /* ---- variables ---- */
 
+/* What Go itself calls so, and what is printed may want: a variable must not hide it. */
+static bool is_predeclared(const char *name)
+{
+	static const char *const all[] = {
+	    "any",     "append",  "bool", "byte",   "cap",   "complex128", "complex64", "error",  "false",
+	    "float32", "float64", "int",  "int16",  "int32", "int64",      "int8",      "len",    "make",
+	    "new",     "nil",     "rune", "string", "true",  "uint",       "uint16",    "uint32", "uint64",
+	    "uint8",   "uintptr",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (!strcmp(name, all[i]))
+			return true;
+	return false;
+}
+
 const char *go_variable(struct arena *arena, const struct bound_variables *v, enum bound_op op, size_t i)
 {
 	const struct bound_variable *all = op == BOUND_PARAM    ? v->params
@@ -128,7 +144,7 @@ const char *go_variable(struct arena *arena, const struct bound_variables *v, en
 	const char *name = all[i].name;
 
 	if (name && *name && strcmp(name, "_") && is_name(name))
-		return name;
+		return is_predeclared(name) ? arena_printf(arena, "earshot_%s", name) : name;
 	if (i < skip)
 		return "recv";
 	return arena_printf(arena, "%s%zu",

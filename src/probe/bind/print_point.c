@@ -314,6 +314,7 @@ enum inject_slot {
 	INJECT_SLOT_STATE,
 	INJECT_SLOTS
 };
+_Static_assert(INJECT_SLOTS == INJECT_WOVEN_SLOTS, "whoever listens looks for so many");
 
 struct print_inject {
 	struct printing *pr;
@@ -674,8 +675,15 @@ static bool print_capture(struct printing *pr, size_t number)
 
 /* ---- the function ---- */
 
-static bool print_filter(struct go_printer *g)
+/* Whether the function says that its condition does not hold: then nobody is told of the end, either. */
+static bool says_out(const struct printing *pr)
 {
+	return pr->probe == GO_PROBE_BEHIND && pr->g.program->filter.root && !pr->g.program->goroutine.root;
+}
+
+static bool print_filter(struct printing *pr)
+{
+	struct go_printer *g = &pr->g;
 	const char *e;
 
 	if (!g->program->filter.root)
@@ -688,7 +696,7 @@ static bool print_filter(struct go_printer *g)
 		go_line(g, "return %s", e);
 	g->indent--;
 	go_line(g, "}() {");
-	go_line(g, "\treturn");
+	go_line(g, "\treturn%s", says_out(pr) ? " false, true" : "");
 	go_line(g, "}");
 	return e;
 }
@@ -738,7 +746,7 @@ static void print_probed(struct printing *pr, unsigned number, const char *slots
 		        pr->slots.len);
 	if (pr->probe == GO_PROBE_BEHIND)
 		print_probe(pr, number, slots);
-	go_line(g, "return written");
+	go_line(g, "return written%s", says_out(pr) ? ", false" : "");
 }
 
 static void print_write(struct printing *pr, unsigned number, const char *elsewhere, const char *sp)
@@ -762,7 +770,7 @@ static bool print_body(struct printing *pr, unsigned number)
 	const char *elsewhere, *sp;
 
 	use(pr, p->filter.root);
-	if (!print_filter(g) || !print_elsewhere(pr, &elsewhere, &sp))
+	if (!print_filter(pr) || !print_elsewhere(pr, &elsewhere, &sp))
 		return false;
 	for (size_t i = 0; i < p->ncaptures; i++)
 		if (!print_capture(pr, i))
@@ -858,7 +866,7 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	r = print_params(pr, out, err);
 	if (r < 0)
 		return r;
-	buf_printf(out, ") (written bool) {\n");
+	buf_printf(out, ") (written%s bool) {\n", says_out(pr) ? ", out" : "");
 	print_copies(pr, out);
 	if (pr->slots.len)
 		buf_printf(out, "\tvar earshotS [%zu]earshotSlot\n", pr->slots.len);
@@ -897,7 +905,7 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 		buf_append(&p->file.body, out.data, out.len);
 		*ret = (struct go_point){
 		    .used = pr.used, .by_address = pr.by_address, .types = pr.types,
-		    .nslots = pr.slots.len, .nleft = pr.left.len};
+		    .nslots = pr.slots.len, .nleft = pr.left.len, .says_out = says_out(&pr)};
 		ret->slots =
 		    pr.slots.len ? arena_memdup(arena, pr.slots.data, pr.slots.len * sizeof(*pr.slots.data)) : NULL;
 		ret->left = pr.left.len ? arena_memdup(arena, pr.left.data, pr.left.len * sizeof(*pr.left.data)) : NULL;

@@ -42,6 +42,7 @@ struct go_point {
 	const bool *used; /* which of the parameters, or at a return the results, the function takes, in order */
 	const bool *by_address; /* … and which of these by their addresses: what it changes */
 	const char *const *types; /* … what their types are in the file */
+	bool says_out; /* (written, out bool): its condition does not hold; of a GO_PROBE_BEHIND that has one */
 };
 
 /* What a point does with values that are kept from one point of a goroutine to another (earshotKeep). */

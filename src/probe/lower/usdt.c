@@ -55,19 +55,25 @@ struct value usdt_argument(struct lowerer *l, const struct bound *n)
 
 int lower_c_text(struct lowerer *l, const struct bound *n, struct value *ret)
 {
-	struct value v;
-	uint16_t at, len;
+	struct value v, length;
+	uint16_t at, len = 0;
 	struct ir_insn *i;
 	int r = lower(l, n->a, &v);
 
 	if (!r)
 		r = value_word(l, &v, 0, 8, false, &at);
+	if (!r && n->b)
+		r = lower(l, n->b, &length);
+	if (!r && n->b)
+		r = value_word(l, &length, 0, 8, false, &len);
 	if (r)
 		return r;
-	len = reg_new(l);
-	i = emit(l, IR_STR_LEN);
-	i->dst = len;
-	i->a = at;
+	if (!n->b) {
+		len = reg_new(l);
+		i = emit(l, IR_STR_LEN);
+		i->dst = len;
+		i->a = at;
+	}
 	*ret = (struct value){.place = PLACE_WORDS, .type = n->type, .expr = n->expr, .words = {at, len, len}};
 	return 0;
 }
