@@ -35,12 +35,14 @@ def _postgres():
 
 SUITES = {
     "net-http": Suite(("net/http", "net/http/httputil", "net/http/httptest", "database/sql", "context"), flags=("-short",)),
-    "chi": Suite(("./...",), "github.com/go-chi/chi/v5@v5.5.0"),
+    "chi": Suite((".", "./..."), "github.com/go-chi/chi/v5@v5.5.0"),
     "pgx": Suite((".", "./pgconn/...", "./pgproto3", "./pgxpool", "./stdlib"), "github.com/jackc/pgx/v5@v5.13.0", needs=_postgres),
     "grpc": Suite((".", "./internal/transport/...", "./stats/...", "./test"), "google.golang.org/grpc@v1.85.0", ("-short",)),
     # What runs a broker of its own in the tests is in a go.mod beside the module's.
     "nats-go": Suite((".", "./micro/...", "./test"), "github.com/nats-io/nats.go@v1.55.0",
                      ("-short", "-modfile=go_test.mod", "-skip", "^Test(JetStream|KeyValue|Object|Reconnect)")),
+    "etcd": Suite(("./auth", "./embed", "./etcdserver", "./etcdserver/api/...", "./lease/...", "./proxy/..."),
+                  "go.etcd.io/etcd/server/v3@v3.7.3", ("-short", "-mod=mod")),
 }
 
 
@@ -61,6 +63,10 @@ class Module:
         got = self.run("mod", "download", "-json", suite.module, cwd=scratch())
         shutil.copytree(json.loads(got.stdout)["Dir"], self.dir)
         subprocess.run(["chmod", "-R", "u+w", str(self.dir)], check=True)
+        # A neighbour in its repository is not downloaded with it: it comes as a module of its own.
+        replaced = json.loads(self.run("mod", "edit", "-json").stdout).get("Replace") or []
+        for old in (r["Old"]["Path"] for r in replaced if r["New"]["Path"].startswith("../")):
+            subprocess.run([self.go, "mod", "edit", f"-dropreplace={old}"], cwd=self.dir, check=True, timeout=60, env=self.env)
 
     def run(self, *argv, prefix=(), cwd=None, env=None):
         done = subprocess.run([*prefix, self.go, *argv], cwd=cwd or self.dir, capture_output=True, text=True, timeout=3000,
@@ -81,6 +87,13 @@ class Module:
         # A package that does not build plain is of no use here; one that does not build woven is what is looked for.
         assert not any(e["Action"] == "build-fail" for e in events), (woven, "".join(built)[-3000:])
         return results, [line.rstrip() for line in built if line.startswith("earshot: ")]
+
+    def check_woven(self):
+        """A test's program has the probes: else it has passed for nothing."""
+        path = scratch() / "woven.test"
+        subprocess.run([EARSHOT, "build", "--", self.go, "test", "-c", "-o", path, *self.suite.flags, self.suite.packages[0]],
+                       cwd=self.dir, check=True, timeout=900, env=self.env)
+        assert b"earshot.woven.1\n" in path.read_bytes()
 
 
 def _worse(plain, woven):
@@ -118,6 +131,7 @@ def _suite(suite):
         still = _still(module, worse, env)
         assert not still, (still, said)
         assert "pass" in woven.values(), (woven, said)
+        module.check_woven()
         return (f"plain {_count(plain)} in {between - started:.0f} s; woven {_count(woven)} in {ended - between:.0f} s; "
                 f"of the moment {worse}; {said or 'nothing left out'}")
     finally:
