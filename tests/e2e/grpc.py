@@ -259,6 +259,8 @@ def _counted(build):
             spans = _spans(e)[seen:]
             for kind, i in (("client", 0), ("server", 1)):
                 got = collections.Counter(_messages(s) for s in spans if s["kind"] == kind)
+                if what == "unknown" and got == {(None, None): 1}:
+                    continue  # the server has said no to the call's headers, before its message is sent
                 if got != collections.Counter(w[i] for w in want if w[i] is not None):
                     wrong.append(f"{what}: {kind} {dict(got)}")
         e.finish()
