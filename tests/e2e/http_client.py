@@ -147,6 +147,12 @@ def _requests(minor, build):
     return f"{len(spans)} spans"
 
 
+def _given_up_before(client, server):
+    """On a busy machine a request with a timeout of 30 ms can be over before its server begins with it."""
+    return _of(client["attributes"]["url.full"]) == server["attributes"]["url.path"] and client["status"] == "error" \
+        and client["start_unix_ns"] + client["duration_ns"] <= server["start_unix_ns"]
+
+
 def _joined(minor):
     """Client and server observed: each server span has the client span of its own request as its parent."""
     program = _program(minor)
@@ -166,6 +172,8 @@ def _joined(minor):
         if "url.path" not in a:  # a TLS client's first bytes, as HTTP: no request
             continue
         answered += 1
+        if not parent and any(_given_up_before(c, s) for c in clients.values()):
+            continue
         if not parent or _of(parent["attributes"]["url.full"]) != a["url.path"] or parent["trace_id"] != s["trace_id"] \
                 or a["earshot.parent.source"] != "connection":
             wrong.append(f"{a['url.path']}: {a['earshot.parent.source']}, {parent and parent['attributes']['url.full']}")
