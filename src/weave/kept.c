@@ -84,9 +84,16 @@ static const struct expr *saved_expr(struct arena *arena, const char *name)
 	return e;
 }
 
+/* A variant for another Go names what is not there in this one. */
+static bool is_known(const struct type *t)
+{
+	return t && (t->kind != KIND_POINTER || (t->elem && t->elem->kind != KIND_INVALID));
+}
+
 static void add_value(struct kept_values *k, const struct pack_variant *v, const struct pack_capture *c,
                       kept_type_fn type, void *arg, struct arena *arena)
 {
+	const struct type *t;
 	size_t i = 0;
 
 	while (i < k->n && strcmp(k->names[i], c->saved_as))
@@ -97,8 +104,11 @@ static void add_value(struct kept_values *k, const struct pack_variant *v, const
 		k->names[k->n++] = c->saved_as;
 		k->values[i] = (struct carried_value){saved_expr(arena, c->saved_as), (unsigned)i, NULL};
 	}
-	if (!k->values[i].type)
-		k->values[i].type = type_of(v, c, type, arg);
+	if (is_known(k->values[i].type))
+		return;
+	t = type_of(v, c, type, arg);
+	if (t && (is_known(t) || !k->values[i].type))
+		k->values[i].type = t;
 }
 
 static void add_values(struct kept_values *k, const struct pack_span *part, bool writers, kept_type_fn type, void *arg,

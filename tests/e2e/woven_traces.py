@@ -77,7 +77,7 @@ def tests():
         yield Test(f"whole-or-absent-go{minor}", lambda minor=minor: _whole_or_absent(minor), 600)
     yield Test(f"counts-go{LAST}", lambda: _counts(LAST), 600)
     long = propagate.LONG
-    for minor in dict.fromkeys(("1.21", LAST) if long > 1 else (LAST,)):
+    for minor in dict.fromkeys(("1.21", LAST)):
         yield Test(f"propagate-go{minor}", lambda minor=minor: _propagate(minor), 900 * long)
         if long > 1:
             yield Test(f"tracestate-go{minor}", lambda minor=minor: _tracestate(minor), 900 * long)
