@@ -15,6 +15,7 @@
 #include "base/vec.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/uprobe.h"
+#include "unit/self_offset.h"
 #include "unit/uprobe_sites.h"
 
 #define SELF_SITE(name)                                                                            \
@@ -43,21 +44,6 @@ __asm__(".pushsection .text\n"
 	" call *%r10\n"
 	" add $8, %rsp\n pop %r14\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
 	".popsection\n");
-
-static inline uint64_t self_offset(const void *addr)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	uint64_t at = (uintptr_t)addr, ret = 0;
-	unsigned long long from, to, off;
-	char line[512];
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%llx-%llx %*s %llx", &from, &to, &off) == 3 && at >= from && at < to)
-			ret = at - from + off;
-	fclose(f);
-	return ret;
-}
 
 static inline void self_skip_unprivileged(void)
 {

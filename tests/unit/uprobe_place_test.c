@@ -22,6 +22,7 @@
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/planted.h"
 #include "plant/uprobe/uprobe.h"
+#include "unit/self_offset.h"
 
 /* As <sys/sdt.h> has it: a nop, and before it a test of the counter of those who listen. */
 volatile unsigned short place_semaphore;
@@ -41,21 +42,6 @@ typedef void place_fn(const char *text, uint64_t base, uint64_t index);
 static place_fn *fn_of(char *code)
 {
 	return (place_fn *)(uintptr_t)code;
-}
-
-static uint64_t self_offset(const volatile void *addr)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	uint64_t at = (uintptr_t)addr, ret = 0;
-	unsigned long long from, to, off;
-	char line[512];
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%llx-%llx %*s %llx", &from, &to, &off) == 3 && at >= from && at < to)
-			ret = at - from + off;
-	fclose(f);
-	return ret;
 }
 
 static struct planter *open_planter(void)

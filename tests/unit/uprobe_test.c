@@ -28,7 +28,7 @@
 #include "plant/uprobe/compile.h"
 #include "base/vec.h"
 #include "unit/ir_gen.h"
-#include "unit/uprobe_sites.h"
+#include "unit/self_offset.h"
 #include "unit/uprobe_sites.h"
 
 /* ---- the functions under probe ---- */
@@ -72,21 +72,6 @@ __asm__(".pushsection .text\n"
 	".popsection\n");
 extern char call_probed_after[];
 uint64_t call_probed_sp; /* SP before the call: 8 more than at the entry */
-
-static uint64_t self_offset(const void *addr)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	uint64_t at = (uintptr_t)addr, ret = 0;
-	unsigned long long from, to, off;
-	char line[512];
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%llx-%llx %*s %llx", &from, &to, &off) == 3 && at >= from && at < to)
-			ret = at - from + off;
-	fclose(f);
-	return ret;
-}
 
 /* ---- planting ---- */
 
