@@ -88,7 +88,7 @@ int dump_place_check(const struct dump_place *place, struct err *err)
 void dump_place_print(const struct dump_place *place, struct buf *out)
 {
 	if (prints_nothing(place->out))
-		buf_str(out, "dumps are sent, and written nowhere");
+		buf_str(out, "no dump is written: --otlp gets them, where it is given");
 	else if (to_stdout(place))
 		buf_str(out, "dumps go to standard output");
 	else if (is_folder(place->path))

@@ -554,6 +554,16 @@ static int start(struct consumer *c, struct err *err)
 	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
 }
 
+static void tell_lost_forks(struct usdt_consumer *s)
+{
+	uint64_t lost = family_lost(s->family);
+
+	if (lost)
+		observation_note(s->consumer.observation,
+				 "the kernel had no room for %" PRIu64 " of its records of forks: hits of children that "
+				 "had ended by then may be missing", lost);
+}
+
 static void finish(struct consumer *c)
 {
 	struct usdt_consumer *s = self(c);
@@ -565,6 +575,7 @@ static void finish(struct consumer *c)
 	if (s->o->spans)
 		s->o->spans->tick(s->o->spans, UINT64_MAX);
 	show_aggregates(s, true);
+	tell_lost_forks(s);
 }
 
 static void summary(struct consumer *c, struct run_summary *sum)

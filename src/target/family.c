@@ -28,12 +28,18 @@ struct fork_record { /* PERF_RECORD_FORK */
 	uint64_t time;
 };
 
+struct lost_record { /* PERF_RECORD_LOST: of all kinds, threads' among them */
+	struct perf_event_header head;
+	uint64_t id, lost;
+};
+
 struct family {
 	const char *procfs;
 	VEC(struct fork_ring) rings;
 	VEC(int) roots;
 	struct map members, others; /* pid → anything; of others only who was asked for */
 	VEC(struct fork_record) told; /* what is not taken note of yet */
+	uint64_t lost;
 	size_t page;
 };
 
@@ -97,6 +103,7 @@ static void ring_read(struct family *f, struct fork_ring *r)
 
 	while (head - at >= sizeof(struct perf_event_header)) {
 		struct fork_record record = {0};
+		struct lost_record lost;
 
 		ring_copy(f, r, at, &record.head, sizeof(record.head));
 		if (record.head.size < sizeof(record.head))
@@ -105,6 +112,10 @@ static void ring_read(struct family *f, struct fork_ring *r)
 			ring_copy(f, r, at, &record, sizeof(record));
 			if (record.pid != record.ppid)
 				vec_push(&f->told, record);
+		}
+		if (record.head.type == PERF_RECORD_LOST && record.head.size >= sizeof(lost)) {
+			ring_copy(f, r, at, &lost, sizeof(lost));
+			f->lost += lost.lost;
 		}
 		at += record.head.size;
 	}
@@ -144,6 +155,11 @@ void family_update(struct family *f)
 		on_fork(f, &f->told.data[n++]);
 	memmove(f->told.data, f->told.data + n, (f->told.len - n) * sizeof(*f->told.data));
 	f->told.len -= n;
+}
+
+uint64_t family_lost(const struct family *f)
+{
+	return f->lost;
 }
 
 /* ---- who belongs ---- */

@@ -6,6 +6,7 @@
 #define TARGET_FAMILY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -23,5 +24,10 @@ void family_add(struct family *f, int pid);
 bool family_has(struct family *f, int pid);
 /* Reads what was told of forks until now, so that nothing of it is lost; now and then. */
 void family_update(struct family *f);
+/*
+ * How many records the kernel had no room for: of processes that have ended since, it may not be known where they
+ * belong.
+ */
+uint64_t family_lost(const struct family *f);
 
 #endif

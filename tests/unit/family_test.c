@@ -148,11 +148,46 @@ static void test_running_already(void **state)
 	family_free(f);
 }
 
+static void short_life(void)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+}
+
+/* More than there is room for, while nobody reads. */
+static void test_lost_records(void **state)
+{
+	enum { MANY = 30000 };
+	struct err err = {0};
+	struct family *f;
+
+	(void)state;
+	if (family_new("/proc", &f, &err)) {
+		family_free(f);
+		printf("# skipped: %s\n", err.text);
+		skip();
+	}
+	family_update(f);
+	assert_int_equal(family_lost(f), 0);
+	for (int i = 0; i < MANY; i++)
+		short_life();
+	family_update(f);
+	for (int i = 0; i < 100 && !family_lost(f); i++) { /* it is told with the next record of that CPU */
+		short_life();
+		family_update(f);
+	}
+	assert_true(family_lost(f) > 0);
+	family_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gone_before_asked),
-		cmocka_unit_test(test_over_processors),
+		cmocka_unit_test(test_over_processors), cmocka_unit_test(test_lost_records),
 		cmocka_unit_test(test_running_already),
 	};
 
