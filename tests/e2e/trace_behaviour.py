@@ -1,6 +1,7 @@
 """Calls however they come and go: recursion, growing stacks, switched goroutines,
 panics, Goexit. And what limits the asking: time, number, rate, budget, names."""
 
+import json
 import os
 import re
 import signal
@@ -308,6 +309,20 @@ class _Named:
         run_once([EARSHOT, "probes", "remove", self.name], 10)
 
 
+def _dear():
+    """Where the kernel single-steps returns, who asks for results is told of the planter that does not."""
+    checks = json.loads(run_once([EARSHOT, "doctor", "--json"], 60).out())["checks"]
+    stepped = not next(c["ok"] for c in checks if c["name"] == "returns")
+    told = {}
+    with Calls(newest()) as program:
+        for name, question, options in (("results", "main.Login", []), ("entries", "main.Login { print(goid) }", []),
+                                        ("patched", "main.Login", ["--planter", "patch"])):
+            with Trace(program.pid, question, options=options) as t:
+                t.end()
+                told[name] = "single-steps" in t.err() and "--planter patch" in t.err()
+    assert told == {"results": stepped, "entries": False, "patched": False}, told
+
+
 def _named():
     need_earshot()
     with Calls(newest()) as program, _Named(program, "e2e-named", "2m"):
@@ -426,7 +441,7 @@ def _tests():
                       ("open-calls", _open_calls), ("entered-before", _entered_before), ("latency", _latency),
                       ("for", _for), ("limit", _limit), ("every", _every), ("every-that-passes", _every_of_those_that_pass),
                       ("rate", _rate), ("budget", _budget), ("within-budget", _within_budget),
-                      ("many-sites-want-yes", _many_sites_want_yes), ("price-is-shown", _price_is_shown),
+                      ("many-sites-want-yes", _many_sites_want_yes), ("price-is-shown", _price_is_shown), ("dear", _dear),
                       ("named", _named), ("ttl", _ttl), ("extend", _extend), ("apply-again", _apply_again),
                       ("other-definition", _other_definition), ("unknown-name", _unknown_name),
                       ("named-killed", _named_killed), ("named-output", _named_output)):

@@ -436,6 +436,16 @@ static int open_mapped(const struct mapped_file *m, const char *end)
 	return 0;
 }
 
+static void test_shadow_stack(void **state)
+{
+	put("320/status", "Name:\tshop\nx86_Thread_features:\tshstk wrss\n");
+	put("321/status", "Name:\tshstk\nx86_Thread_features:\t\nx86_Thread_features_locked:\tshstk\n");
+	put("322/status", "Name:\tshop\n");
+	assert_true(process_has_shadow_stack(root, 320));
+	assert_false(process_has_shadow_stack(root, 321));
+	assert_false(process_has_shadow_stack(root, 322));
+}
+
 static void test_mapped(void **state)
 {
 	mapped_file_vec v = {0};
@@ -486,7 +496,7 @@ int main(void)
 		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves),
 		cmocka_unit_test(test_without_executable),
 		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_mapped),
+		cmocka_unit_test(test_mapped),	     cmocka_unit_test(test_shadow_stack),
 		cmocka_unit_test(test_ended),	     cmocka_unit_test(test_execs),
 	};
 
