@@ -177,3 +177,14 @@ void options_done(const struct option_group *groups, void *into)
 			vec_done((string_list *)((char *)into + all.data[i].offset));
 	vec_done(&all);
 }
+
+int options_split(int argc, char **argv, char ***ret_command)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			*ret_command = argv + i + 1;
+			argv[i] = NULL;
+			return i;
+		}
+	return argc;
+}

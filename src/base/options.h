@@ -40,4 +40,7 @@ void options_print(const struct option_group *groups, FILE *out);
 /* Frees the lists. */
 void options_done(const struct option_group *groups, void *into);
 
+/* Cuts argv at "--": what follows is a program to start, with its arguments. Returns the number of those before. */
+int options_split(int argc, char **argv, char ***ret_command);
+
 #endif

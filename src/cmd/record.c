@@ -122,17 +122,6 @@ static int read_last(const struct record_options *o, struct recording_options *r
 	return 0;
 }
 
-static int split_command(int argc, char **argv, char ***ret_command)
-{
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "--")) {
-			*ret_command = argv + i + 1;
-			argv[i] = NULL;
-			return i;
-		}
-	return argc;
-}
-
 static int check_target(struct recordings *c, const char *operand, struct err *err)
 {
 	int r = target_plan_make(&c->o.targets, &c->plan, err);
@@ -329,7 +318,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	struct recordings c = {.o = {.observe = OBSERVE_DEFAULTS, .every_ns = DEFAULT_EVERY_NS,
 				     .dumps = DEFAULT_DUMPS}};
 	struct err err = {0};
-	int before = split_command(argc, argv, &c.command), rest, code = EXIT_DONE;
+	int before = options_split(argc, argv, &c.command), rest, code = EXIT_DONE;
 	int r = options_parse(v->groups, 0, &c.o, before, argv, &rest, &err);
 
 	if (r == 0)

@@ -71,18 +71,6 @@ struct tracing {
 
 /* ---- what the command line says ---- */
 
-/* Cuts argv at "--": what follows is the program to start. Returns the arguments before. */
-static int split_command(int argc, char **argv, char ***ret_command)
-{
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "--")) {
-			*ret_command = argv + i + 1;
-			argv[i] = NULL;
-			return i;
-		}
-	return argc;
-}
-
 static int parse_questions(struct tracing *t, char **texts, int n, struct err *err)
 {
 	if (n < 1)
@@ -342,7 +330,7 @@ static int run(const struct verb *v, int argc, char **argv)
 {
 	struct tracing t = {.o = {.calls = CALL_DEFAULTS}};
 	struct err err = {0};
-	int before = split_command(argc, argv, &t.command), rest, code = EXIT_DONE;
+	int before = options_split(argc, argv, &t.command), rest, code = EXIT_DONE;
 	char *definition = definition_of(before, argv);
 	int r = options_parse(v->groups, 0, &t.o, before, argv, &rest, &err);
 

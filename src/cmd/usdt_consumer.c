@@ -559,9 +559,8 @@ static void tell_lost_forks(struct usdt_consumer *s)
 	uint64_t lost = family_lost(s->family);
 
 	if (lost)
-		observation_note(s->consumer.observation,
-				 "the kernel had no room for %" PRIu64 " of its records of forks: hits of children that "
-				 "had ended by then may be missing", lost);
+		observation_note(s->consumer.observation, "the kernel had no room for %" PRIu64 " of its records of "
+				 "forks: hits of children that had ended by then may be missing", lost);
 }
 
 static void finish(struct consumer *c)
