@@ -1,172 +1,17 @@
-#include "weave/points.h"
+#include "weave/points_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "probe/bind/bind.h"
-#include "probe/bind/print_point.h"
 #include "probe/pack/join.h"
-
-#include "weave/calls.h"
-#include "weave/go_scan.h"
-#include "weave/kept.h"
-#include "weave/paths.h"
-#include "weave/source_types.h"
-#include "weave/spans.h"
 #include "weave/unwinding.h"
 #include "weave/usdt_directive.h"
-#include "weave/woven_function.h"
-
-/* A point on its way into the package. */
-struct weaving_point {
-	const struct pack *pack;
-	const struct pack_span *span, *part; /* as in struct join */
-	const struct pack_point *point;
-	const struct pack_variant *variant;
-	size_t function;  /* its place among the weaver's */
-	const char *func; /* full name */
-	struct bound_variables variables;
-	struct bound_program program;
-	struct kept_values kept;
-	struct go_point printed;
-	enum go_probe probe;
-	/* GO_PROBE_ALONE: what the source asks for, and where its statement goes. Its variables are the function's
-	 * parameters, and what Go looks up. */
-	const struct usdt_asked *asked;
-	uint32_t at;
-	/* The point before them puts these in, with a defer of its own, where its record was written: */
-	bool ends_pair;  /* its return */
-	bool at_unwinding; /* what is told of it when a panic or Goexit unwinds it */
-};
-
-/* A point that could not be woven, and why. */
-struct refused_point {
-	const struct pack *pack;
-	const char *span; /* as pack_woven_span has it */
-	const char *point, *func, *why;
-};
 
 static bool follows(const struct weaving_point *wp)
 {
 	return wp->ends_pair || wp->at_unwinding;
-}
-
-struct points_weaver {
-	struct weave_package *package;
-	const struct weave_wanted *wanted;
-	struct source_types *types;
-	struct go_points *printed;
-	VEC(struct woven_function) functions;
-	struct buf variables;             /* the earshotPoint of each point */
-	struct woven_spans spans;         /* functions that are spans */
-	struct pack calls;                /* functions of which questions are asked */
-	VEC(struct weaving_point) points; /* what is woven, by the numbers of their functions */
-	VEC(struct refused_point) refused;
-};
-
-/* ---- what a variant needs ---- */
-
-/* "pkg.Type.field": 1 it exists, 0 it does not; -ENODATA with a sentence: that cannot be told. */
-static int field_exists(struct points_weaver *w, const char *path, struct err *err)
-{
-	struct type_lookup *types = source_types_lookup(w->types);
-	const char *dot = strrchr(path, '.');
-	struct field_path found;
-	const struct type *t;
-	struct err why = {0};
-
-	if (!dot)
-		return err_set(err, -ENODATA, "%s is no field", path);
-	t = types->ops->parse(types, "", arena_strndup(&w->package->arena, path, (size_t)(dot - path)), &why);
-	if (!t && why.code == -ENOENT)
-		return 0;
-	if (!t || t->kind == KIND_INVALID)
-		return err_set(err, -ENODATA, "whether there is %s cannot be told from source", path);
-	return types->ops->find_field(types, t, dot + 1, &found);
-}
-
-/* As above; -ESRCH: only of this package is it known which functions there are. */
-static int function_exists(struct points_weaver *w, const char *name)
-{
-	struct woven_function found;
-	int r = woven_function_find(w->package, name, &found, NULL);
-
-	return r == -ESRCH ? r : r != -ENOENT;
-}
-
-/*
- * 0: the source of names[0] calls names[1], …: all of them, or none. -ENOENT: it does not. As above; 1: names[0] is
- * another package's.
- */
-static int check_calls(struct points_weaver *w, const char *const *names, bool all, struct err *err)
-{
-	struct woven_function caller;
-	int r = woven_function_find(w->package, names[0], &caller, err);
-
-	if (r == -ESRCH)
-		return 1; /* another package's: whoever listens knows */
-	if (r)
-		return r == -ENOENT ? r : err_set(err, -ENODATA, "what %s calls cannot be told", names[0]);
-	for (size_t i = 1; names[i]; i++) {
-		const char *own = names[i] + strlen(package_of(&w->package->arena, names[i])) + 1;
-		struct woven_function called;
-
-		r = woven_function_find(w->package, names[i], &called, NULL);
-		if (r == -ESRCH)
-			return err_set(err, -ENODATA, "what it calls of other packages is not looked up");
-		r = r == -ENOENT ? 0 : source_calls(w->types, &caller, own, err);
-		if (r < 0)
-			return r;
-		if ((r > 0) != all)
-			return err_set(err, -ENOENT, "not needed here: %s calls %s%s", names[0], all ? "no " : "",
-			               names[i]);
-	}
-	return 0;
-}
-
-/*
- * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does or has
- * (needs_copy, needs_run; functions of other packages: 1) is not known yet: the point is there in case that it is
- * needed.
- */
-static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
-{
-	int is = v->needs_call ? check_calls(w, v->needs_call, true, err) : 0;
-	bool in_case = is > 0;
-
-	if (is >= 0 && v->needs_no_call) {
-		is = check_calls(w, v->needs_no_call, false, err);
-		in_case |= is > 0;
-	}
-	if (is < 0)
-		return is;
-	is = v->needs_absent ? field_exists(w, v->needs_absent, err) : 0;
-	if (is > 0)
-		return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_absent);
-	if (is >= 0 && v->needs_present) {
-		is = field_exists(w, v->needs_present, err);
-		if (!is)
-			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_present);
-	}
-	if (is < 0)
-		return is;
-	if (v->needs_func) {
-		is = function_exists(w, v->needs_func);
-		in_case |= is == -ESRCH;
-		if (!is)
-			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
-	}
-	if (v->needs_no_func) {
-		is = function_exists(w, v->needs_no_func);
-		in_case |= is == -ESRCH;
-		if (is > 0)
-			return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_no_func);
-	}
-	return in_case;
 }
 
 /* ---- the signature ---- */
@@ -250,7 +95,7 @@ static int read_variables(struct points_weaver *w, const struct woven_function *
 	return r;
 }
 
-static int read_signature(struct points_weaver *w, const struct woven_function *fn, const struct func_ref *ref,
+int points_read_signature(struct points_weaver *w, const struct woven_function *fn, const struct func_ref *ref,
                           struct bound_variables *ret, struct err *err)
 {
 	const struct go_function *f = fn->function;
@@ -340,7 +185,7 @@ static int entry_scope(struct points_weaver *w, const struct pack_variant *v, st
 		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
 	r = woven_function_find(w->package, ref.name, &found, NULL);
 	if (!r)
-		r = read_signature(w, &found, &ref, &variables, NULL);
+		r = points_read_signature(w, &found, &ref, &variables, NULL);
 	else if (r == -ESRCH) {
 		declared_variables(w, &ref, &variables);
 		r = 0;
@@ -377,8 +222,6 @@ static const struct type *kept_type(void *arg, const struct pack_variant *v, con
 
 /* ---- binding and printing ---- */
 
-static const char not_wanted[] = "no later point needs it";
-
 /* What is there for --propagate. */
 static bool is_of_request(enum capture_use use)
 {
@@ -393,7 +236,7 @@ static struct capture_item item_of(const struct weaving_point *wp, const struct 
 
 	item.carry = c->use == USE_SAVED ? kept_number(&wp->kept, c->saved_as) : 0;
 	if (c->use == USE_SAVED && !item.carry)
-		item.left_out = not_wanted;
+		item.left_out = POINT_NOT_WANTED;
 	else if (c->use != USE_SAVED && !item.fact && !item.links && !item.left_out && c->use != USE_ATTRIBUTE &&
 	         c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !is_of_request(c->use))
 		item.left_out = "woven code does not do this yet";
@@ -429,7 +272,7 @@ static int bind_point(struct points_weaver *w, struct weaving_point *wp, const s
 	return bind_program(&scope, &request, arena, &wp->program, err);
 }
 
-static size_t shared(struct points_weaver *w, const struct woven_function *found)
+size_t points_function(struct points_weaver *w, const struct woven_function *found)
 {
 	for (size_t i = 0; i < w->functions.len; i++)
 		if (w->functions.data[i].function == found->function)
@@ -508,17 +351,17 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 		return r;
 	if (v->declared)
 		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
-	in_case = r = check_needs(w, v, err);
+	in_case = r = point_check_needs(w, v, err);
 	if (r < 0)
 		return r;
 	if (found.outer && is_wrapped(w, found.outer))
 		return err_set(err, -EXDEV, "the function that it stands in has become two");
-	function = shared(w, &found);
+	function = points_function(w, &found);
 	before = w->functions.data[function];
 	if (v->at_return)
 		r = defer_in(w, function, err);
 	if (r >= 0)
-		r = read_signature(w, &found, &ref, &wp->variables, err);
+		r = points_read_signature(w, &found, &ref, &wp->variables, err);
 	if (r >= 0)
 		r = bind_point(w, wp, &wp->variables, err);
 	if (r >= 0 && says_nothing(wp))
@@ -531,243 +374,6 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	else
 		w->functions.data[function] = before;
 	return r < 0 ? r : in_case;
-}
-
-/* ---- the point's text ---- */
-
-/* Fields are separated by tabs, lines by newlines: an expression has neither in earnest. Of a sentence that points at a
- * column the first line will do. */
-static void add_text(struct buf *out, const char *text)
-{
-	for (; *text && *text != '\n'; text++)
-		buf_char(out, (unsigned char)*text < ' ' ? ' ' : *text);
-}
-
-/* Its number in the variant's list, of which whoever reads this has the text; a function that is a span has no such. */
-static const char *capture_text(struct points_weaver *w, const struct weaving_point *wp, size_t capture)
-{
-	const bool own = wp->pack == &w->spans.pack || wp->pack == &w->calls;
-
-	return own ? "-" : arena_printf(&w->package->arena, "%zu", capture);
-}
-
-static void add_left(struct buf *out, const char *number, const char *name, const char *why)
-{
-	buf_printf(out, "left\t%s\t%s\t", number, name);
-	add_text(out, why);
-	buf_char(out, '\n');
-}
-
-static void add_asked(struct buf *out, const char *directive)
-{
-	buf_str(out, "asked\t");
-	add_text(out, directive);
-	buf_char(out, '\n');
-}
-
-/* The slot that has a variable's value: of an error its type. -1: none. */
-static int slot_of_variable(const struct weaving_point *wp, const char *name, bool is_error)
-{
-	const size_t n = strlen(name);
-
-	for (size_t i = 0; i < wp->printed.nslots; i++) {
-		const char *const *texts = wp->variant->captures[wp->printed.slots[i].capture].alternatives;
-		const char *text = texts && texts[0] ? texts[0] : "";
-
-		if (is_error ? !strncmp(text, "typeof(", 7) && !strncmp(text + 7, name, n) && !strcmp(text + 7 + n, ")")
-		             : !strcmp(text, name))
-			return (int)i;
-	}
-	return -1;
-}
-
-static void add_variable(struct points_weaver *w, const struct weaving_point *wp, size_t i, struct buf *out)
-{
-	const bool returns = wp->variant->at_return;
-	const struct bound_variable *v = returns ? &wp->variables.results[i] : &wp->variables.params[i];
-	const size_t skip = !returns && wp->variables.has_receiver ? 1 : 0;
-	const char *form = v->type && !v->untyped ? woven_form(v->type) : NULL;
-	const bool is_error = form && !strcmp(form, "error");
-	const char *number = i < skip ? "recv" : arena_printf(&w->package->arena, "%s%zu", returns ? "ret" : "arg",
-	                                                      i - skip);
-	int slot = form ? slot_of_variable(wp, number, is_error) : -1;
-
-	if (form && slot < 0 && v->name && *v->name)
-		slot = slot_of_variable(wp, v->name, is_error);
-	if (slot < 0)
-		buf_str(out, "var\t-\t");
-	else
-		buf_printf(out, "var\t%d\t", slot);
-	add_text(out, v->name ? v->name : "");
-	buf_printf(out, "\t%s\t", slot < 0 ? "" : form);
-	add_text(out, v->type && !v->untyped ? v->type->name : "");
-	buf_char(out, '\n');
-}
-
-/* Each call of the function comes by, so questions can be asked of this point. */
-static void add_call(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
-{
-	const struct go_function *f = w->functions.data[wp->function].function;
-	const size_t n = wp->variant->at_return ? wp->variables.nresults : wp->variables.nparams;
-
-	if ((wp->pack != &w->spans.pack && wp->pack != &w->calls) || wp->span->points[0].variants[0].when || f->generic)
-		return;
-	buf_printf(out, "call\t%d\n", wp->variables.has_receiver);
-	for (size_t i = 0; i < n; i++)
-		add_variable(w, wp, i, out);
-}
-
-static bool has_point_of(const struct points_weaver *w, const struct refused_point *r)
-{
-	for (size_t i = 0; i < w->points.len; i++)
-		if (w->points.data[i].pack == r->pack && !strcmp(pack_woven_span(w->points.data[i].part), r->span))
-			return true;
-	return false;
-}
-
-/* Any of a span's points tells what the package lacks of it, since the linker drops those that nobody reaches. */
-static void add_refused(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
-{
-	for (size_t i = 0; i < w->refused.len; i++) {
-		const struct refused_point *r = &w->refused.data[i];
-		bool own = r->pack == wp->pack && !strcmp(r->span, pack_woven_span(wp->part));
-
-		if (!own && (wp != w->points.data || has_point_of(w, r)))
-			continue;
-		buf_printf(out, "refused\t%s\t%s\t%s\t%s\t", r->pack->name, r->span, r->point, r->func);
-		add_text(out, r->why);
-		buf_char(out, '\n');
-	}
-}
-
-static void describe(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
-{
-	const struct pack_variant *v = wp->variant;
-
-	buf_printf(out, "earshot.woven.1\npoint\t%s\t%s\t%s\t%zu\t%s\t%s\npack\t%016" PRIx64 "\n", wp->pack->name,
-	           pack_woven_span(wp->part), wp->point->name, (size_t)(v - wp->point->variants),
-	           v->at_return ? "return" : "entry", wp->func, wp->pack->hash);
-	for (size_t i = 0; i < wp->printed.nslots; i++) {
-		const struct go_point_slot *s = &wp->printed.slots[i];
-
-		buf_printf(out, "slot\t%s\t%s\t%s\n", capture_text(w, wp, s->capture), s->kind,
-		           wp->program.captures[s->capture].name);
-	}
-	for (size_t i = 0; i < wp->printed.nfacts; i++)
-		buf_printf(out, "need\t%s\n", wp->printed.facts[i]);
-	for (size_t i = 0; i < wp->printed.nleft; i++) {
-		const struct go_point_left *l = &wp->printed.left[i];
-
-		if (strcmp(l->why, not_wanted) != 0)
-			add_left(out, capture_text(w, wp, l->capture), wp->program.captures[l->capture].name,
-			         l->why);
-	}
-	if (wp->pack == &w->spans.pack && w->spans.directives[wp->span - wp->pack->spans])
-		add_asked(out, w->spans.directives[wp->span - wp->pack->spans]);
-	add_call(w, wp, out);
-	add_refused(w, wp, out);
-	buf_str(out, "end\n");
-}
-
-static void print_variable(struct points_weaver *w, const struct weaving_point *wp, size_t number)
-{
-	_cleanup_(buf_done) struct buf text = {0};
-	struct buf *out = &w->variables;
-
-	describe(w, wp, &text);
-	buf_printf(out, "\nvar earshot_p%zu = earshotPoint{kind: %d, key: 0x%" PRIx64 ", text: \"", number,
-	           wp->variant->at_return, fnv1a(FNV1A_BASIS, text.data, text.len));
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-
-		if (c == '\n')
-			buf_str(out, "\\n\" +\n\t\"");
-		else if (c == '"' || c == '\\')
-			buf_printf(out, "\\%c", c);
-		else if (c < ' ' || c >= 0x7f)
-			buf_printf(out, "\\x%02x", c);
-		else
-			buf_char(out, (char)c);
-	}
-	buf_str(out, "\"}\n");
-}
-
-/* ---- USDT probes ---- */
-
-/* The first start of a span is SPAN_start, its first end SPAN_end; any other point is SPAN_POINT. */
-static const char *probe_suffix(const struct weaving_point *wp)
-{
-	enum point_role role = wp->point->role;
-	size_t i = 0;
-
-	while (i < wp->part->npoints && wp->part->points[i].role != role)
-		i++;
-	if ((role != POINT_START && role != POINT_END) || &wp->part->points[i] != wp->point)
-		return wp->point->name;
-	return point_role_names[role];
-}
-
-static const char *probe_name(struct arena *arena, const char *text, const char *more)
-{
-	_cleanup_(buf_done) struct buf out = {0};
-
-	usdt_name(arena_printf(arena, "%s_%s", text, more), &out);
-	return arena_strdup(arena, out.len ? out.data : "");
-}
-
-/* Not what is the same at each hit, and not what is for our own reader. */
-static bool is_argument(const struct weaving_point *wp, size_t capture)
-{
-	const struct bound_capture *c = &wp->program.captures[capture];
-
-	if (wp->asked)
-		return true;
-	return wp->variant->captures[capture].use == USE_ATTRIBUTE &&
-	       (c->when.root || c->alternatives[0].form != CAPTURE_MARK);
-}
-
-/* What a slot is to whoever traces: a text is where it lies and how long it is. */
-static void add_arguments(const struct weaving_point *wp, struct weave_probe *p, size_t max)
-{
-	for (size_t i = 0; i < wp->printed.nslots; i++) {
-		const struct go_point_slot *s = &wp->printed.slots[i];
-		bool text = !strcmp(s->kind, "string");
-		unsigned at = (unsigned)(i * 24);
-
-		if (!is_argument(wp, s->capture) || p->narguments + 1 + text > max)
-			continue;
-		if (text)
-			p->arguments[p->narguments++] = (struct usdt_argument){USDT_SLOTS, at, false};
-		p->arguments[p->narguments++] =
-		    (struct usdt_argument){USDT_SLOTS, at + 8, !strcmp(s->kind, "int")};
-	}
-}
-
-static void add_probe(struct points_weaver *w, const struct weaving_point *wp, size_t number)
-{
-	struct weave_package *p = w->package;
-	struct weave_probe probe = {.arguments = {{.parameter = USDT_GOROUTINE}}};
-	const char *id = arena_printf(&p->arena, "%s %zu %s", p->path, number, wp->func);
-
-	if (wp->asked) {
-		probe.provider = wp->asked->provider;
-		probe.name = wp->asked->name;
-	} else {
-		probe.provider = probe_name(&p->arena, wp->pack->name, "");
-		probe.name = probe_name(&p->arena, pack_woven_span(wp->part), probe_suffix(wp));
-		probe.narguments = 1;
-	}
-	add_arguments(wp, &probe, wp->asked ? USDT_ARGUMENTS_MAX : USDT_ARGUMENTS_MAX - 1);
-	if (!wp->asked)
-		probe.arguments[probe.narguments++] = (struct usdt_argument){.parameter = USDT_CONTEXT};
-	probe.key = fnv1a(FNV1A_BASIS, id, strlen(id));
-	probe.symbol = arena_printf(&p->arena, "earshot.usdt_%016" PRIx64, probe.key);
-	vec_push(&p->probes, probe);
-	buf_printf(&w->variables,
-	           "\nvar earshot_u%zu = earshotProbe{magic: [2]uint64{0x%llx, 0x%llx}, key: 0x%" PRIx64 "}\n\n"
-	           "//go:linkname earshot_n%zu %s\n//go:noescape\n"
-	           "func earshot_n%zu(slots *earshotSlot, goid uint64, context *[3]uint64)\n",
-	           number, USDT_MAGIC_0 + 0ull, USDT_MAGIC_1 + 0ull, probe.key, number, probe.symbol, number);
 }
 
 /* ---- the calls ---- */
@@ -1078,174 +684,6 @@ static void weave_span(struct points_weaver *w, const struct pack *pack, const s
 		                   pack == &w->calls ? "cannot be asked about" : "is no span", err.text);
 }
 
-/* ---- USDT probes that the source asks for ---- */
-
-/* Whether a name is declared between these places: then it may be another variable's at the end. */
-static bool is_declared_again(const struct weave_file *f, const char *name, uint32_t from, uint32_t to)
-{
-	const struct go_scan g = {f->text.data, to};
-	bool var = false;
-
-	for (size_t at = from, behind; at < to; at = behind) {
-		size_t list;
-
-		behind = go_scan_opaque(&g, at);
-		if (behind > at)
-			continue;
-		behind = MAX(go_scan_name(&g, at), at + 1);
-		if (go_scan_is_word(&g, at, name)) {
-			list = go_scan_blanks(&g, behind);
-			while (go_scan_is(&g, list, ","))
-				list = go_scan_blanks(&g, go_scan_name(&g, go_scan_blanks(&g, list + 1)));
-			if (var || go_scan_is(&g, list, ":="))
-				return true;
-		}
-		if (!isspace((unsigned char)g.text[at]))
-			var = go_scan_is_word(&g, at, "var");
-	}
-	return false;
-}
-
-/* The function's parameters, and what Go looks up. */
-static int asked_variables(struct points_weaver *w, const struct weaving_point *wp, const struct woven_function *fn,
-                           struct bound_variables *ret, struct err *err)
-{
-	struct arena *arena = &w->package->arena;
-	struct type_lookup *types = source_types_lookup(w->types);
-	struct bound_variable *all;
-	int r = read_signature(w, fn, &(struct func_ref){.name = wp->func}, ret, err);
-
-	if (r < 0)
-		return r;
-	all = arena_array(arena, struct bound_variable, ret->nparams + wp->asked->n + 1);
-	if (ret->nparams)
-		memcpy(all, ret->params, ret->nparams * sizeof(*all));
-	for (size_t i = 0; i < wp->asked->n; i++) {
-		const char *type = wp->asked->expressions[i].type;
-
-		if (type)
-			all[ret->nparams++] = (struct bound_variable){.name = arena_printf(arena, "earshotT%zu", i),
-			                                              .type = types->ops->parse(types, "", type, NULL)};
-	}
-	ret->params = all;
-	return 0;
-}
-
-static int bind_asked(struct points_weaver *w, struct weaving_point *wp, const struct bound_variables *variables,
-                      struct err *err)
-{
-	struct arena *arena = &w->package->arena;
-	struct capture_item *items = arena_array(arena, struct capture_item, wp->asked->n + 1);
-	struct bind_scope scope = {.types = source_types_lookup(w->types),
-	                           .func = wp->func,
-	                           .symbol = wp->func,
-	                           .variables = *variables,
-	                           .known = true,
-	                           .at = SIDE_ENTRY};
-	struct err why = {0};
-	int r;
-
-	for (size_t i = 0; i < wp->asked->n; i++) {
-		const char **alternatives = arena_array(arena, const char *, 2);
-
-		alternatives[0] = wp->asked->expressions[i].type ? arena_printf(arena, "earshotT%zu", i)
-		                                                 : wp->asked->expressions[i].text;
-		items[i] = (struct capture_item){.name = wp->asked->expressions[i].text, .alternatives = alternatives};
-	}
-	r = bind_program(&scope, &(struct bind_request){.items = items, .nitems = wp->asked->n}, arena, &wp->program,
-	                 &why);
-	return r >= 0 ? 0
-	              : err_set(err, r,
-	                        "%.*s (what is no parameter is written as string(x), int64(x), []byte(x), len(x))",
-	                        (int)strcspn(why.text, "\n"), why.text);
-}
-
-static int check_asked(const struct woven_function *fn, const struct go_usdt *u, struct err *err)
-{
-	const struct go_function *f = fn->function;
-
-	if (f->broken)
-		return err_set(err, -EINVAL, "not all of its function could be read");
-	if (f->directives & (GO_NOSPLIT | GO_RUNTIME_ONLY))
-		return err_set(err, -EINVAL, "its function must not use more of the stack (go:nosplit)");
-	if (u->misplaced)
-		return err_set(err, -EINVAL, "no statement may stand there");
-	if (u->behind_end && f->nresults)
-		return err_set(err, -EINVAL, "its function may have ended there: put it before that statement");
-	return 0;
-}
-
-static int ask_probe(struct points_weaver *w, struct weaving_point *wp, struct woven_function *fn,
-                     const struct go_usdt *u, struct err *err)
-{
-	struct arena *arena = &w->package->arena;
-	struct go_points_mark mark = go_points_mark(w->printed);
-	struct usdt_asked *asked = arena_new(arena, struct usdt_asked);
-	struct bound_variables variables;
-	int r = check_asked(fn, u, err);
-
-	if (r >= 0)
-		r = usdt_directive_read(u->text, arena, asked, err);
-	wp->asked = asked;
-	if (r >= 0)
-		r = asked_variables(w, wp, fn, &variables, err);
-	if (r >= 0)
-		r = bind_asked(w, wp, &variables, err);
-	if (r >= 0)
-		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, wp->probe,
-		                  arena, &wp->printed, err);
-	for (size_t i = 0; r >= 0 && u->in_body && i < fn->function->nparams; i++) {
-		const char *name = fn->function->params[i].name;
-
-		if (wp->printed.used[i] && name && is_declared_again(fn->file, name, fn->function->body.start, u->at))
-			r = err_set(err, -EINVAL, "%s is declared again before it", name);
-	}
-	if (r < 0)
-		go_points_take_back(w->printed, mark);
-	return r;
-}
-
-/* Those of a function, and of the literals in it. */
-static void weave_asked_of(struct points_weaver *w, struct weave_file *file, const struct go_function *f,
-                           const struct go_function *outer, const char *name)
-{
-	struct woven_function fn = {.file = file, .function = f, .outer = outer};
-	struct arena *arena = &w->package->arena;
-
-	for (size_t i = 0; i < f->nusdt; i++) {
-		const struct go_usdt *u = &f->usdt[i];
-		struct weaving_point wp = {.func = name, .probe = GO_PROBE_ALONE, .at = u->at};
-		struct err err = {0};
-
-		wp.function = shared(w, &fn);
-		if (ask_probe(w, &wp, &w->functions.data[wp.function], u, &err) >= 0)
-			vec_push(&w->points, wp);
-		else
-			weave_package_warn(w->package, "%s:%u: //earshot:usdt %s is no probe: %s",
-			                   path_base(file->path), go_source_line(file->source, u->at), u->text,
-			                   err.text);
-	}
-	for (size_t i = 0; i < f->nliterals; i++)
-		weave_asked_of(w, file, &f->literals[i], f, arena_printf(arena, "%s.%s", name, f->literals[i].name));
-}
-
-static void weave_asked(struct points_weaver *w)
-{
-	struct weave_package *p = w->package;
-	const char *prefix = span_symbol_prefix(p, &p->arena);
-
-	for (size_t i = 0; i < p->nfiles; i++)
-		for (size_t k = 0; p->files[i].source && k < p->files[i].source->nfunctions; k++) {
-			struct go_function *f = &p->files[i].source->functions[k];
-
-			if (memmem(p->files[i].text.data + f->body.start, f->body.end - f->body.start, "//earshot:usdt",
-			           strlen("//earshot:usdt")))
-				go_function_read(p->files[i].source, f);
-			weave_asked_of(w, &p->files[i], f, NULL,
-			               arena_printf(&p->arena, "%s.%s", prefix, go_function_symbol(&p->arena, f)));
-		}
-}
-
 /* What package runtime's own file declares (weave/recorder/). */
 static const char declarations[] =
 	"\n"
@@ -1334,9 +772,9 @@ static void add_file(struct points_weaver *w)
 		buf_str(out, declarations);
 	for (size_t i = 0; i < w->points.len; i++) {
 		if (!w->points.data[i].asked)
-			print_variable(w, &w->points.data[i], i);
+			point_print_variable(w, &w->points.data[i], i);
 		if (w->points.data[i].probe)
-			add_probe(w, &w->points.data[i], i);
+			point_add_probe(w, &w->points.data[i], i);
 	}
 	buf_append(out, w->variables.data, w->variables.len);
 }
@@ -1361,7 +799,7 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	for (size_t i = 0; i < w.calls.nspans; i++)
 		weave_span(&w, &w.calls, &w.calls.spans[i]);
 	if (wanted->usdt && strcmp(p->path, "runtime"))
-		weave_asked(&w);
+		points_weave_asked(&w);
 	if (w.points.len) {
 		put_calls(&w);
 		add_file(&w);
