@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "cmd/verb.h"
 
 struct local_reader {
 	const struct local_packs *from;
@@ -22,7 +23,7 @@ static void tell(const struct local_reader *l, bool trouble, const char *sentenc
 	if (l->from->tell)
 		l->from->tell(l->from->arg, trouble, sentence);
 	else
-		fprintf(stderr, "earshot: %s\n", sentence);
+		complain(0, "%s", sentence);
 }
 
 static void tell_refusal(const struct local_reader *l, const char *file, const struct err *err)

@@ -14,6 +14,7 @@
 #include "cmd/observation_internal.h"
 #include "cmd/planter.h"
 #include "cmd/summary.h"
+#include "cmd/verb.h"
 #include "target/hold.h"
 
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
@@ -27,9 +28,7 @@ static void vnote(const struct observation *ob, const char *fmt, va_list ap)
 {
 	if (ob->options->quiet)
 		return;
-	fputs("earshot: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	say(fmt, ap);
 }
 
 void observation_note(struct observation *ob, const char *fmt, ...)

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cmd/usdt.h"
+#include "sink/text.h"
 
 struct list_options {
 	bool json, sites;
@@ -263,11 +264,14 @@ static size_t print_files(const struct listing *l)
 	size_t all = 0;
 
 	for (size_t i = 0; i < l->files.len; i++) {
+		_cleanup_(buf_done) struct buf out = {0};
+		struct row row = row_begin(&out, 0, false);
 		const struct usdt_file *f = &l->files.data[i];
 		size_t sites = 0, probes = each_probe(l, f, NULL, &sites);
 
+		row_str(&row, STYLE_PLAIN, f->path); /* whoever has named the file */
 		if (probes)
-			printf("%s%s%s%s: %zu %s at %zu %s\n", f->path, f->is_deleted ? " (deleted), now " : "",
+			printf("%s%s%s%s: %zu %s at %zu %s\n", out.data, f->is_deleted ? " (deleted), now " : "",
 			       f->is_deleted ? f->open_path : "", f->notes->is_go ? ", a Go program" : "", probes,
 			       probes == 1 ? "probe" : "probes", sites, sites == 1 ? "site" : "sites");
 		each_probe(l, f, NULL, NULL);

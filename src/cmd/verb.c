@@ -1,19 +1,41 @@
 /* What every verb says in the same way. */
-#include <stdarg.h>
+#include "cmd/verb.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd/verb.h"
+#include "base/buf.h"
+#include "sink/text.h"
+
+void say(const char *fmt, va_list ap)
+{
+	_cleanup_(buf_done) struct buf text = {0}, out = {0};
+	_cleanup_(cleanup_free) char *made = NULL;
+	const char *line;
+	size_t n;
+
+	if (vasprintf(&made, fmt, ap) < 0)
+		made = xstrdup(fmt);
+	buf_printf(&text, "earshot: %s", made);
+	for (line = text.data;; line += n + 1) {
+		struct row row = row_begin(&out, 0, false);
+
+		n = strcspn(line, "\n");
+		row_text(&row, STYLE_PLAIN, line, n);
+		row_end(&row);
+		if (!line[n])
+			break;
+	}
+	fputs(out.data, stderr);
+}
 
 int complain(int code, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("earshot: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	return code;
 }
 

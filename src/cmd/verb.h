@@ -2,6 +2,8 @@
 #ifndef CMD_VERB_H
 #define CMD_VERB_H
 
+#include <stdarg.h>
+
 #include "base/options.h"
 
 /* Exit codes: a contract with scripts (docs/man/earshot.1). */
@@ -18,6 +20,11 @@ extern const struct verb verb_run, verb_attach, verb_trace, verb_probes, verb_in
 
 /* Prints usage, summary and options of v to standard output. */
 void verb_help(const struct verb *v);
+/*
+ * "earshot: " and the sentence, on standard error. What names of files, processes and probes would tell a terminal is
+ * shown, not done.
+ */
+void say(const char *fmt, va_list ap);
 /* "earshot: sentence" on standard error; returns code. */
 int complain(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

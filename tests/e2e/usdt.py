@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
@@ -296,6 +297,15 @@ def _script_refused():
 
 # ---- what is wrong ----
 
+def _names():
+    """What a file is called tells a terminal nothing."""
+    for source, code in ("/bin/true", 3), (_installed(PROGRAMS["python3.11"][0]), 0):
+        named = scratch() / "ev\033[31mil"
+        shutil.copy(source, named)
+        got, out, err = run("list", named)
+        assert got == code and "ev\\x1b[31mil" in out + err and "\033" not in out + err, (got, out, err)
+
+
 def _refused():
     python = _installed(PROGRAMS["python3.11"][0])
     script = scratch() / "script"
@@ -325,3 +335,4 @@ def tests():
     yield Test("script", _script, 120)
     yield Test("script-refused", _script_refused, 60)
     yield Test("refused", _refused, 60)
+    yield Test("names", _names, 60)
