@@ -806,8 +806,7 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 		r = uprobe_check_caps(err);
 	if (r == 0)
 		r = uprobe_means_detect((getenv("EARSHOT_NO_MULTI") ? MEANS_NO_MULTI : 0) |
-						(getenv("EARSHOT_NO_FAULTS") ? MEANS_NO_FAULTS : 0) |
-						(getenv("EARSHOT_NO_RETURNS") ? MEANS_NO_RETURNS : 0),
+						(getenv("EARSHOT_NO_FAULTS") ? MEANS_NO_FAULTS : 0),
 					&p->means, err);
 	if (r == 0)
 		r = make_maps(p, ring_bytes, err);

@@ -453,7 +453,7 @@ int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *er
 			       PMU_TYPE_FILE);
 	m.faults_in = !(flags & MEANS_NO_FAULTS) && sleeping_works(m.multi);
 	m.private_stack = has_private_stack(m.multi);
-	m.returns = !(flags & MEANS_NO_RETURNS) && returns_work(&m);
+	m.returns = returns_work(&m);
 	*ret = m;
 	return 0;
 }

@@ -18,8 +18,7 @@ struct uprobe_means {
 };
 
 enum { MEANS_NO_MULTI = 1,    /* use perf events even where uprobe_multi works */
-       MEANS_NO_FAULTS = 2,  /* read what is there only */
-       MEANS_NO_RETURNS = 4 }; /* leave each RET to the kernel */
+       MEANS_NO_FAULTS = 2 }; /* read what is there only */
 
 /* -ENOSYS, -EPERM with what is missing by name. */
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err);

@@ -1,6 +1,7 @@
 /*
  * Several programs can hang on one RET (two earshots), and each sees the registers as those before it have left them.
- * So a program first puts back what the hit began with, if what it finds is just what a return makes of that.
+ * So a program first puts back what the hit began with, if what it finds is just what a return makes of that. Another
+ * tool's probe on the same RET, which is a rare place for one, may see the registers as they are behind it.
  *
  * Shadow stacks would have to be popped, too: for processes that have them, this is not used (uprobe_plant).
  */
