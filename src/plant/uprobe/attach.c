@@ -883,8 +883,8 @@ static void check_writes(const struct planter_report *r)
 }
 
 static const struct price_class uprobe_prices[] = {
-	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
 	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
+	[PRICE_NOP5] = {"nop5", "nop, cheap on Linux 6.18", "on a 5-byte nop"},
 	[PRICE_STEPPED] = {"stepped", "single-stepped, expensive", "on any other instruction"},
 	[PRICE_RETURN] = {"return", "expensive before Linux 6.19", "on a function's return"},
 };

@@ -5,9 +5,9 @@
 #include "plant/plant.h"
 
 enum uprobe_price {
-	PRICE_NOP5,
-	PRICE_EMULATED,
-	PRICE_STEPPED,           /* some ten times dearer than the two before it */
+	PRICE_EMULATED,          /* cheap everywhere, so these are chosen first */
+	PRICE_NOP5,              /* cheaper still on Linux 6.18; 6.1 steps it */
+	PRICE_STEPPED,           /* some ten times dearer than what is emulated */
 	PRICE_RETURN,            /* stepped, or emulated by kernels from 6.19 on: measured, not told by the version */
 	PRICES
 };
